@@ -1,0 +1,1 @@
+"""Latent Faces: what an autoencoder does with human faces, one small module per subject."""

@@ -1,0 +1,74 @@
+"""Where artefacts lie, and how they are written: whole or not at all."""
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+READ_CHUNK_BYTES = 1 << 20
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message is one sentence for them: what, where, what to do."""
+
+
+@contextmanager
+def written_whole(target):
+    """Yield a temporary path beside `target`; on success it is flushed to disk and renamed to `target`.
+
+    When the block raises, the temporary file is removed and `target` stays as it was. After a
+    crash a `.partial` file may be left behind; the next writer of the same target replaces it.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.partial{target.suffix}")
+    try:
+        yield temporary
+        flush_to_disk(temporary)
+        os.replace(temporary, target)
+        flush_to_disk(target.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def flush_to_disk(path):
+    """Ask the operating system to put a file, or the names in a folder, on disk (fsync)."""
+    path = Path(path)
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open a folder; its rename is already durable enough
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path, content):
+    """Write `content` as indented JSON, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(path):
+    """Content of a JSON file, or None where there is no such file."""
+    path = Path(path)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def save_array(path, array):
+    """Write an array as .npy, whole or not at all."""
+    with written_whole(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def sha256_of(path):
+    """Hexadecimal sha256 of a file, read in chunks of 1 MiB."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(READ_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
