@@ -1,0 +1,202 @@
+"""Make synthetic faces in CelebA's own archive form: `python -m data_prep.synthetic_faces --out DIR`."""
+
+import argparse
+import errno
+import os
+import sys
+import time
+import zipfile
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from data_prep import face_canvas, face_drawing, face_factors, face_features, face_hair, face_head, face_look
+from data_prep.face_drawing import draw_face, encode_jpeg
+from data_prep.face_factors import ATTRIBUTES, DISTRIBUTIONS, FACTORS, derive_attributes, draw_factors
+from helpers.workspace import InputError, read_json, save_array, sha256_of, write_json, written_whole
+
+ARCHIVE, SETTINGS = "img_align_celeba.zip", "synthetic_faces.json"
+LISTS = ("list_attr_celeba.txt", "list_eval_partition.txt", "factor_names.txt")
+PRODUCTS = (ARCHIVE, "factors.npy", *LISTS)
+DRAWING = (face_canvas, face_drawing, face_factors, face_features, face_hair, face_head, face_look)
+CHUNK = 50  # images that a worker draws at a time
+HEAP = 16 << 20  # bytes
+ENTRY_TIME = (2015, 9, 28, 0, 0, 0)  # one time for all entries, so that the same faces give the same bytes
+TRAIN_SHARE, VALID_SHARE = 0.8, 0.1  # of all images, in this order; the rest is the test split
+MAX_COUNT = 999_999  # names have six digits
+
+
+def make_synthetic_faces(out, count=12_000, seed=1, factors="normal", workers=None):
+    """Write `count` faces to folder `out` as CelebA is given out; skip when they are already there.
+
+    Leaves img_align_celeba.zip (JPEG, 178 × 218), list_attr_celeba.txt (40 attributes, −1/1),
+    list_eval_partition.txt (0 train, 1 valid, 2 test), factors.npy (float32, count × len(FACTORS)),
+    factor_names.txt and the settings, synthetic_faces.json. The archive comes last: where it is, all is.
+    Count, seed and `factors` (a key of DISTRIBUTIONS) settle every byte; `workers` only the speed.
+    Raises InputError where an argument or the folder cannot be used.
+    """
+    out = Path(out)
+    settings = settle_settings(count, seed, factors, workers)
+    with plain_errors(out):
+        if is_whole(out, settings):
+            print(f"{out}: these {count:,} faces are already there.", file=sys.stderr)
+            return
+        clear_folder(out)
+        write_json(out / SETTINGS, settings)
+        values = draw_factors(count, seed, factors)
+        save_array(out / "factors.npy", values)
+        write_lists(out, values)
+        write_archive(out / ARCHIVE, values, workers or os.cpu_count() or 1)
+
+
+def settle_settings(count, seed, factors, workers):
+    """What settles every byte of the result, as it is kept beside it; InputError where it makes no sense."""
+    if not 1 <= count <= MAX_COUNT:
+        raise InputError(f"--count must lie between 1 and {MAX_COUNT}, not {count}.")
+    if seed < 0:
+        raise InputError(f"--seed must be 0 or more, not {seed}.")
+    if factors not in DISTRIBUTIONS:
+        raise InputError(f"--factors must be one of {', '.join(DISTRIBUTIONS)}, not '{factors}'.")
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers must be at least 1, not {workers}.")
+    drawing = {Path(module.__file__).name: sha256_of(module.__file__) for module in DRAWING}
+    return {"count": count, "seed": seed, "factors": factors, "drawing": drawing}
+
+
+@contextmanager
+def plain_errors(out):
+    """Turn what the file system refuses into one sentence for the user."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(f"No space left in {out}: free some, or choose another --out.") from error
+        raise InputError(
+            f"Cannot write to {out} ({error.strerror or error}): choose another --out."
+        ) from error
+
+
+def is_whole(out, settings):
+    """Whether `out` holds the whole result of these settings."""
+    return all((out / name).exists() for name in PRODUCTS) and read_json(out / SETTINGS) == settings
+
+
+def clear_folder(out):
+    """Remove an earlier result, archive first; refuse a folder with files that this program did not make."""
+    present = [name for name in PRODUCTS if (out / name).exists()]
+    if present and not (out / SETTINGS).exists():
+        raise InputError(f"{out} holds a {present[0]} that is not synthetic: choose another --out.")
+    for name in present:
+        (out / name).unlink()
+
+
+def write_lists(out, values):
+    """Write the attribute list and the partition in CelebA's column form, and the factors' names."""
+    signs = np.where(derive_attributes(values), 1, -1)
+    names = [image_name(index) for index in range(len(values))]
+    rows = (
+        f"{name} {' '.join(f'{sign:2d}' for sign in row)}\n" for name, row in zip(names, signs, strict=True)
+    )
+    splits = split_in_blocks(len(values))
+    write_text(out / LISTS[0], f"{len(values)}\n{' '.join(ATTRIBUTES)} \n" + "".join(rows))
+    write_text(
+        out / LISTS[1], "".join(f"{name} {split}\n" for name, split in zip(names, splits, strict=True))
+    )
+    write_text(out / LISTS[2], "\n".join(FACTORS) + "\n")
+
+
+def write_text(path, text):
+    """Write text with line ends as in CelebA's lists, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_bytes(text.encode("ascii"))
+
+
+def image_name(index):
+    """CelebA's name of the image with this index: 000001.jpg is the first."""
+    return f"{index + 1:06d}.jpg"
+
+
+def split_in_blocks(count):
+    """Split of each image, 0 train, 1 valid or 2 test: contiguous blocks of about 80, 10 and 10 %."""
+    position = (np.arange(count) + 0.5) / count
+    return (position > TRAIN_SHARE).astype(int) + (position > TRAIN_SHARE + VALID_SHARE)
+
+
+def write_archive(path, values, workers):
+    """Draw all faces into a zip of stored JPEGs, in order, whole or not at all."""
+    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        start = time.monotonic()
+        for index, jpeg in enumerate(draw_all(values, workers)):
+            archive.writestr(zip_entry(image_name(index)), jpeg)
+            if (index + 1) % CHUNK == 0 or index + 1 == len(values):
+                report_progress(index + 1, len(values), time.monotonic() - start)
+
+
+def zip_entry(name):
+    """Entry of an image with fixed time, system and rights."""
+    entry = zipfile.ZipInfo(f"img_align_celeba/{name}", ENTRY_TIME)
+    entry.create_system = 3  # Unix, also when written on Windows
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+def draw_all(values, workers):
+    """Yield the JPEGs (bytes) of all faces in order, drawn by `workers` processes."""
+    chunks = [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]
+    workers = min(workers, len(chunks))
+    if workers == 1:
+        yield from (jpeg for chunk in chunks for jpeg in draw_chunk(chunk))
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
+        for jpegs in pool.map(draw_chunk, chunks):
+            yield from jpegs
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def draw_chunk(values):
+    """JPEGs of some faces, list of bytes, from their factors (n, len(FACTORS))."""
+    np.empty(
+        HEAP, np.uint8
+    )  # freed at once: glibc then reuses memory instead of giving it back after each array
+    return [encode_jpeg(draw_face(row)) for row in values]
+
+
+def report_progress(done, count, seconds):
+    """One line on stderr, renewed in place: how many, how fast, how long still."""
+    rate = done / max(seconds, 1e-9)
+    end = "\n" if done == count else ""
+    line = f"\rfaces {done:,} of {count:,}, {rate:.0f} a second, {(count - done) / rate:.0f} s to go   "
+    print(line, end=end, file=sys.stderr, flush=True)
+
+
+def parse_arguments(arguments):
+    """Command line as a namespace."""
+    parser = argparse.ArgumentParser(prog="python -m data_prep.synthetic_faces", description=__doc__)
+    parser.add_argument("--out", required=True, type=Path, help="folder for the archive and its lists")
+    parser.add_argument("--count", type=int, default=12_000, help="number of faces (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="the same seed gives the same faces (%(default)s)"
+    )
+    parser.add_argument("--factors", default="normal", help=f"{', '.join(DISTRIBUTIONS)} (%(default)s)")
+    parser.add_argument("--workers", type=int, help="processes (as many as there are cores)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    """Run from the command line; exit code 2 and one sentence where the input cannot be used."""
+    options = parse_arguments(arguments)
+    try:
+        make_synthetic_faces(**vars(options))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
