@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.image_sources import BadImage, is_image
+from data_prep.image_files import BadImage, is_image
 from helpers.workspace import InputError
 
 ATTRIBUTE_COUNT = 40

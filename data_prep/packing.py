@@ -16,12 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.decoding import decode
-from data_prep.image_sources import BadImage, ImageSource
+from data_prep.image_files import BadImage
+from data_prep.image_sources import ImageSource
 from data_prep.progress import note, progress_meter
 from data_prep.target import allocated_bytes, check_space
 from helpers.workspace import InputError, flush_to_disk, written_whole
 
-ROWS, JOURNAL = ".images.unfinished.npy", ".images.journal"
+ROWS, JOURNAL = ".images.unfinished.npy", ".images.journal"  # beside the files with final names
 CHUNK_ROWS = 64  # images that one task of a thread decodes, and that one line of the journal speaks for
 FLUSH_SECONDS = 1.0  # a crash costs at most the work of this time
 
@@ -139,7 +140,7 @@ def resume(task, out, key):
     records = read_journal(journal, key) if begun else None
     if records is None:
         if journal.exists():
-            note("The settings or the images have changed; what an interrupted run has left is discarded.")
+            note("What an interrupted run has left is discarded: the settings or the images have changed.")
             journal.unlink()
         rows.unlink(missing_ok=True)
         check_space(out, total)

@@ -7,7 +7,6 @@ import argparse
 import os
 import sys
 import warnings
-from collections import Counter
 from contextlib import contextmanager
 
 import numpy as np
@@ -61,6 +60,7 @@ def prepare(
             "lists": {kind: table and table.sha256 for kind, table in lists.items()},
         }
         if manifest := find_whole(folder, settings, skip_bad):
+            remove_leftovers(folder)
             note(f"{out} already holds these {manifest['images']:,} images.")
             return manifest
         columns, labels = label(source.names, chosen, **lists)
@@ -107,14 +107,20 @@ def report(packed, crop, names):
         note(f"Left out: {names[row]} {packed.skipped[row]}")
     if len(packed.skipped) > NOTED:
         note(f"Left out: {len(packed.skipped) - NOTED:,} more images, all named in {MANIFEST}")
-    others = Counter({extent: n for extent, n in packed.sizes.items() if extent != CELEBA_EXTENT})
+    others = {extent: n for extent, n in most_common(packed.sizes).items() if extent != CELEBA_EXTENT}
     if others:
-        most = ", ".join(f"{extent} ({n:,})" for extent, n in others.most_common(NOTED))
+        count = packed.sizes.total() - packed.sizes[CELEBA_EXTENT]
+        most = ", ".join(f"{extent} ({n:,})" for extent, n in others.items())
         cut = f"the central {crop}×{crop} pixels" if crop else "the largest central square"
         note(
-            f"{others.total():,} images are not {CELEBA_EXTENT} pixels as CelebA's but {most}: {cut} of each "
-            "are kept, --crop changes that."
+            f"{count:,} images are not {CELEBA_EXTENT} pixels as CelebA's but {most}: {cut} of each "
+            "is used; --crop changes that."
         )
+
+
+def most_common(sizes):
+    """The most frequent image sizes and how many images have them, in an order that is always the same."""
+    return dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:NOTED])
 
 
 def publish(folder, task, packed, labels, settings):
@@ -122,40 +128,46 @@ def publish(folder, task, packed, labels, settings):
     kept = np.setdiff1d(np.arange(len(task.chosen)), list(packed.skipped))
     if not len(kept):
         raise InputError(f"None of the {len(task.chosen):,} images of {task.source.path} can be used")
-    labels = {name: array[kept] for name, array in labels.items()}
     names = [task.source.names[index] for index in task.chosen]
     images = folder / ROWS if len(kept) == len(names) else keep_rows(folder, kept, task.size)
     digests = {IMAGES: sha256_of(images)}
     for name in (MANIFEST, ATTRIBUTES):  # an older result ends here
         (folder / name).unlink(missing_ok=True)
-    with written_whole(folder / NAMES) as temporary:
-        temporary.write_text("".join(f"{names[row]}\n" for row in kept), encoding="utf-8", newline="\n")
-    for name, array in labels.items():
-        save_array(folder / name, array)
     images.replace(folder / IMAGES)
-    flush_to_disk(folder)
+    labels = {name: array[kept] for name, array in labels.items()}
+    digests |= save_labels(folder, [names[row] for row in kept], labels)
+    splits = {name: int((labels[SPLITS] == code).sum()) for code, name in enumerate(SPLIT_NAMES)}
     manifest = {
         "images": len(kept),
-        "splits": {name: int((labels[SPLITS] == code).sum()) for code, name in enumerate(SPLIT_NAMES)},
+        "splits": splits,
         "shape": [len(kept), task.size, task.size, 3],
         "dtype": "uint8",
         **settings,
-        "image_sizes": dict(packed.sizes.most_common(NOTED)),
+        "image_sizes": most_common(packed.sizes),
         "skipped": {names[row]: packed.skipped[row] for row in sorted(packed.skipped)},
-        "files": describe_files(folder, digests, [NAMES, *labels]),
+        "files": {
+            name: {"bytes": (folder / name).stat().st_size, "sha256": digest}
+            for name, digest in digests.items()
+        },
     }
     write_json(folder / MANIFEST, manifest)
-    for name in (ROWS, JOURNAL):
-        (folder / name).unlink(missing_ok=True)
+    remove_leftovers(folder)
     return manifest
 
 
-def describe_files(folder, digests, others):
-    """File name → bytes and sha256, of the files in `digests` and of the others."""
-    digests = digests | {name: sha256_of(folder / name) for name in others}
-    return {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": digest} for name, digest in digests.items()
-    }
+def save_labels(folder, names, labels):
+    """Write the names and the label files; return file name → sha256."""
+    with written_whole(folder / NAMES) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
+    for name, array in labels.items():
+        save_array(folder / name, array)
+    return {name: sha256_of(folder / name) for name in (NAMES, *labels)}
+
+
+def remove_leftovers(folder):
+    """Remove what only an unfinished preparation needs."""
+    for name in (ROWS, KEPT, JOURNAL):
+        (folder / name).unlink(missing_ok=True)
 
 
 def keep_rows(folder, kept, size):

@@ -7,8 +7,8 @@ TERMINAL_SECONDS, LOG_SECONDS = 0.2, 5.0  # between two lines on a terminal, and
 
 
 def note(text):
-    """Print one line to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Print one line to stderr, on a terminal in place of the progress."""
+    print("\r\x1b[K" + text if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
 
 def progress_meter(total, before):

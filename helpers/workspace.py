@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 READ_CHUNK_BYTES = 1 << 20
+CELEBA_ATTRIBUTE = "5_o_Clock_Shadow"  # a name that no other face data set uses
 
 
 class InputError(ValueError):
@@ -24,7 +25,8 @@ def written_whole(target):
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem}.partial{target.suffix}")
+    name, *suffixes = target.name.split(".")
+    temporary = target.with_name(".".join(["", name, "partial", *suffixes]))
     try:
         yield temporary
         flush_to_disk(temporary)
@@ -72,3 +74,48 @@ def sha256_of(path):
         while chunk := file.read(READ_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def project_root():
+    """Folder that holds helpers/, notebooks/ and results/."""
+    return Path(__file__).resolve().parents[1]
+
+
+def workspace_folder(data, profile_name):
+    """Folder of all artefacts of one run: results/<data>-<profile>.
+
+    `data` is None for synthetic faces, else the user's folder or archive, whose name is taken.
+    The variable LATENT_FACES_RESULTS puts the results elsewhere, as on a Colab VM.
+    """
+    results = Path(os.environ.get("LATENT_FACES_RESULTS") or project_root() / "results")
+    return results / f"{data_name(data)}-{profile_name}"
+
+
+def data_name(data):
+    """Short name of the data: 'synthetic', or the name of the user's folder or archive."""
+    return "synthetic" if data is None else resolve_data(data).stem
+
+
+def resolve_data(data):
+    """Absolute path of the user's data, given relative to the current folder or to the project."""
+    for base in (Path.cwd(), project_root()):
+        path = (base / Path(data).expanduser()).resolve()
+        if path.exists():
+            return path
+    raise InputError(f"There is no file or folder '{data}'; give DATA the CelebA folder or archive.")
+
+
+def shown_path(path):
+    """Path as shown to people: relative to the project or the results where it lies inside, never absolute."""
+    path = Path(path).resolve()
+    for base in (project_root(), Path.cwd()):
+        if path.is_relative_to(base):
+            return path.relative_to(base).as_posix()
+    return path.name
+
+
+def is_celeba(data, images_folder):
+    """True where packed images come from CelebA: not synthetic, and with CelebA's attribute names."""
+    manifest = read_json(Path(images_folder) / "manifest.json") or {}
+    synthetic = data is None or (resolve_data(data) / "factors.npy").exists()
+    return not synthetic and CELEBA_ATTRIBUTE in manifest.get("attribute_names", [])

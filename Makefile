@@ -1,0 +1,42 @@
+# make run | test | lab | bench | notebooks: each sets up .venv by itself. Needs Python 3.10 to 3.13 and pip.
+PROFILE ?= quick
+DATA ?=
+GPU ?=
+
+CHECK_PYTHON := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.10 python; do \
+	$$name -c '$(CHECK_PYTHON)' 2>/dev/null && echo $$name && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+TENSORFLOW := $(if $(GPU),tensorflow[and-cuda],tensorflow)
+READY := $(VENV)/ready-$(if $(GPU),gpu,cpu)
+
+.PHONY: setup run test lab bench notebooks
+
+setup: $(READY)
+
+# A GPU environment serves every target, so one made with GPU=1 is not made again without it.
+$(VENV)/ready-cpu $(VENV)/ready-gpu: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.13 found; install one or give its name: make PYTHON=..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade "pip>=25.1"
+	$(RUN) -m pip install --quiet -r requirements.txt "$(TENSORFLOW)" --group dev
+	touch $@ $(if $(GPU),$(VENV)/ready-cpu)
+
+run: setup
+	$(RUN) -m tools.run_series --profile "$(PROFILE)" --data "$(DATA)"
+
+test: setup
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(RUN) -m pytest
+
+lab: setup
+	$(VENV)/bin/jupyter lab notebooks
+
+bench: setup
+	$(RUN) -m benchmarks
+
+notebooks: setup
+	$(RUN) -m tools.build_notebooks

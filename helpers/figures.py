@@ -1,0 +1,84 @@
+"""Figures of the series: one colour per quantity, every axis named."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from helpers.latent import number_density
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart; a quantity keeps its colour
+# in every notebook.
+COLOURS = {
+    "train": "#0072B2",
+    "held out": "#D55E00",
+    "autoencoder": "#0072B2",
+    "surrogate": "#7F7F7F",
+    "post": "#CC79A7",
+    "random": "#E69F00",
+}
+IMAGE_INCHES = 1.15  # width of one small image in a sheet
+
+
+def show_faces(rows, title):
+    """Sheet of images: `rows` maps a label to images (n, height, width, 3), float in [0, 1] or uint8."""
+    columns = max(len(images) for images in rows.values())
+    size = (IMAGE_INCHES * columns + 1.2, IMAGE_INCHES * len(rows) + 0.5)
+    figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.set_frame_on(False)
+    for line, (label, images) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+        for axis, image in zip(line, images, strict=False):
+            axis.imshow(image)
+    figure.suptitle(title)
+    return figure
+
+
+def plot_loss(log, title):
+    """Training and held-out loss of `log` (rows of `training.fit`) against the epoch."""
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    epochs = [row["epoch"] for row in log]
+    for key, label in (("total_loss", "train"), ("val_total_loss", "held out")):
+        axis.plot(epochs, [row[key] for row in log], "o-", color=COLOURS[label], markersize=4, label=label)
+    axis.set(title=title, xlabel="epoch", ylabel="total loss (nats per image)")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return figure
+
+
+def plot_radii(radii_by_label, width, title, posts_peak=None):
+    """Number density of radii in intervals of `width`: `radii_by_label` maps a label to radii (n,).
+
+    The label 'surrogate' is drawn dashed in grey. `posts_peak` marks the posts' most frequent radius.
+    """
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    colours = iter(("#0072B2", "#009E73", "#56B4E9", "#E69F00"))
+    for label, radii in radii_by_label.items():
+        centres, counts = number_density(radii, width)
+        grey = label.startswith("surrogate")
+        style = {"color": COLOURS["surrogate"], "linestyle": "--"} if grey else {"color": next(colours)}
+        axis.plot(centres, counts, label=label, **style)
+    if posts_peak:
+        axis.axvline(posts_peak, color=COLOURS["post"], linestyle=":", label=f"the post's peak, {posts_peak}")
+    axis.set(title=title, xlabel="radius R (distance from the origin)", ylabel=f"z-points per interval of {width}")
+    axis.set_xlim(left=0)
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return figure
+
+
+def plot_errors(errors_by_label, threshold, title, xlabel):
+    """Histograms of relative errors on a logarithmic axis, with the threshold that 99 % of real images keep."""
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    highest = max(errors.max() for errors in errors_by_label.values())
+    lowest = min(errors.min() for errors in errors_by_label.values())
+    bins = np.geomspace(lowest, highest, 60)
+    for colour, (label, errors) in zip(("#0072B2", "#E69F00", "#CC79A7", "#7F7F7F"), errors_by_label.items(), strict=False):
+        weights = np.full(len(errors), 1 / len(errors))
+        axis.hist(errors, bins, weights=weights, histtype="step", linewidth=1.6, color=colour, label=label)
+    axis.axvline(threshold, color="black", linestyle=":", label="99 % of held-out images stay below")
+    axis.set(title=title, xlabel=xlabel, ylabel="share of points per interval", xscale="log")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return figure

@@ -1,0 +1,205 @@
+"""How much memory is in use, on which processor the networks run, and what it can do."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+GIGABYTE = 1e9  # bytes; decimal, as in the posts and on Colab's display
+BFLOAT16_CPU_FLAGS = ("avx512_bf16", "amx_bf16")
+FLOAT16_COMPUTE_CAPABILITY = (7, 0)  # from Volta on a GPU multiplies float16 in tensor cores
+
+
+@dataclass(frozen=True)
+class GpuMemory:
+    """Memory of one GPU in bytes, as NVML reports it for all processes together."""
+
+    name: str
+    used: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One reading, in bytes: this process now and at its peak, the machine, and each GPU."""
+
+    process: int
+    process_peak: int
+    machine_used: int
+    machine_total: int
+    gpus: tuple[GpuMemory, ...]
+
+
+def memory():
+    """Read the memory of process, machine and GPUs now (`Memory`, bytes). Never raises for want of a GPU."""
+    process = psutil.Process().memory_info()
+    machine = psutil.virtual_memory()
+    return Memory(
+        process=process.rss,
+        process_peak=_peak_rss(process),
+        machine_used=machine.total - machine.available,
+        machine_total=machine.total,
+        gpus=tuple(read_gpus()),
+    )
+
+
+def _peak_rss(process):
+    """Largest resident memory of this process so far, in bytes."""
+    if os.name == "nt":
+        return process.peak_wset
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024  # macOS counts bytes, Linux KiB
+    return max(process.rss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def read_gpus():
+    """List the NVIDIA GPUs as `GpuMemory`; empty without a GPU, a driver or a pynvml."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # ImportError, NVMLError, or a broken module of the same name: all mean 'no GPU'
+        return []
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        return [_read_gpu(pynvml, handle) for handle in handles]
+    except pynvml.NVMLError:
+        return []
+    finally:
+        with contextlib.suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
+
+
+def _read_gpu(pynvml, handle):
+    name = pynvml.nvmlDeviceGetName(handle)
+    reading = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    return GpuMemory(name.decode() if isinstance(name, bytes) else name, reading.used, reading.total)
+
+
+def format_memory(reading):
+    """One line for people, e.g. 'RAM 1.2 GB (peak 1.4), machine 5.0 of 25.2 GB'."""
+    line = (
+        f"RAM {reading.process / GIGABYTE:.2f} GB (peak {reading.process_peak / GIGABYTE:.2f}), "
+        f"machine {reading.machine_used / GIGABYTE:.1f} of {reading.machine_total / GIGABYTE:.1f} GB"
+    )
+    gpus = [f", {gpu.name} {gpu.used / GIGABYTE:.1f} of {gpu.total / GIGABYTE:.1f} GB" for gpu in reading.gpus]
+    return line + "".join(gpus)
+
+
+def cpu_multiplies_bfloat16():
+    """True where the processor has bfloat16 instructions (AVX512-BF16 or AMX), as far as Linux tells."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return any(flag in flags for flag in BFLOAT16_CPU_FLAGS)
+
+
+def gpus_of_backend():
+    """Compute capability (major, minor) of each GPU that the loaded backend uses; (0, 0) where it is unknown."""
+    if "tensorflow" in sys.modules:
+        import tensorflow
+
+        gpus = tensorflow.config.list_physical_devices("GPU")
+        details = [tensorflow.config.experimental.get_device_details(gpu) for gpu in gpus]
+        return [detail.get("compute_capability", (0, 0)) for detail in details]
+    if "jax" in sys.modules:
+        devices = [device for device in sys.modules["jax"].devices() if device.platform == "gpu"]
+        return [tuple(map(int, str(device.compute_capability).split("."))) for device in devices]
+    return []
+
+
+def gpu_multiplies_float16(capabilities):
+    """True where every GPU in use, given by compute capability, has float16 tensor cores."""
+    return bool(capabilities) and all(tuple(c) >= FLOAT16_COMPUTE_CAPABILITY for c in capabilities)
+
+
+def start_backend():
+    """Load TensorFlow, where it is Keras' backend, without its start-up chatter; take VRAM only as needed.
+
+    TensorFlow otherwise claims nearly all VRAM at its first use, and prints C++ messages that look
+    like errors. Call it before keras is imported; it does nothing for another backend.
+    """
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _stderr_closed():
+        import tensorflow
+    for gpu in tensorflow.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):  # too late: the GPU is in use already
+            tensorflow.config.experimental.set_memory_growth(gpu, True)
+
+
+@contextlib.contextmanager
+def _stderr_closed():
+    """Send what C++ code writes to stderr nowhere; Python's exceptions still come through."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def describe_versions():
+    """One line with the versions of Python and of the packages that decide the results."""
+    packages = [name for name in ("tensorflow", "keras", "jax", "numpy", "scipy") if name in sys.modules]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
+    return ", ".join([f"Python {platform.python_version()}", *versions])
+
+
+def describe_device(gpus, capabilities):
+    """Say where the networks run; warn when one of `gpus` (`read_gpus`) is there and the backend uses none."""
+    if capabilities:
+        return "GPU: " + ", ".join(gpu.name for gpu in gpus)
+    cores = f"CPU with {os.cpu_count()} cores"
+    if not gpus:
+        return f"{cores} (no GPU found)"
+    names = ", ".join(gpu.name for gpu in gpus)
+    return (
+        f"{cores}. WARNING: a GPU is there ({names}) but it is not used. Locally run `make setup GPU=1`; "
+        "on Colab choose Runtime > Change runtime type > GPU; then restart the kernel."
+    )
+
+
+class LiveReport:
+    """Lines that stay and one line that changes: in a notebook in one cell output, else on the terminal.
+
+    Plain text in both cases, so that a saved notebook holds no widget.
+    """
+
+    def __init__(self):
+        self.lines, self.handle = [], None
+
+    def line(self, text):
+        """Add a line that stays."""
+        self.lines.append(text)
+        if not self._show_in_notebook(self.lines):
+            print(f"\r{text:<100}" if sys.stdout.isatty() else text, flush=True)
+
+    def live(self, text):
+        """Replace the line that changes; on a terminal only where someone can be watching."""
+        if not self._show_in_notebook([*self.lines, text]) and sys.stdout.isatty():
+            print(f"\r{text:<100}", end="", flush=True)
+
+    def _show_in_notebook(self, lines):
+        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        if not hasattr(shell, "kernel"):
+            return False
+        from IPython.display import display
+
+        content = {"text/plain": "\n".join(lines)}
+        if self.handle is None:
+            self.handle = display(content, raw=True, display_id=True)
+        else:
+            self.handle.update(content, raw=True)
+        return True

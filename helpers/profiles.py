@@ -1,0 +1,37 @@
+"""Three sizes of the same study: smoke for tests, quick for a first look, full for the posts' settings."""
+
+from dataclasses import dataclass, replace
+
+from helpers.workspace import InputError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Constants of one run. The comment beside each gives its unit and the posts' value."""
+
+    name: str
+    synthetic_images: int  # images drawn when no data folder is given; the posts use CelebA
+    image_limit: int | None  # images taken from a data folder, None: all; posts: 170,000 for training
+    epochs: int  # passes over the training images; posts: 24
+    variant_epochs: int  # passes for comparisons (precision, batch normalisation); posts: 24
+    seeds: tuple[int, ...]  # one whole training each, the first is the main one; posts: single runs
+    batch_size: int = 128  # images per training step; posts: 128
+    learning_rate: float = 0.0005  # Adam's step size; posts: 0.0005
+    z_dim: int = 256  # dimensions of the latent space; posts: 256
+    precision: str = "auto"  # "auto", "float32", "mixed_bfloat16" or "mixed_float16"; posts: float32
+
+
+FULL = Profile("full", synthetic_images=12_000, image_limit=None, epochs=24, variant_epochs=8, seeds=(1, 2, 3))
+QUICK = replace(FULL, name="quick", synthetic_images=6_000, image_limit=6_000, epochs=14, variant_epochs=2)
+QUICK = replace(QUICK, seeds=(1,))
+SMOKE = replace(QUICK, name="smoke", synthetic_images=160, image_limit=160, epochs=2, variant_epochs=1)
+SMOKE = replace(SMOKE, batch_size=32)
+
+PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, FULL)}
+
+
+def get_profile(name):
+    """Profile called `name`: "smoke", "quick" or "full"."""
+    if name not in PROFILES:
+        raise InputError(f"There is no profile '{name}'; choose one of {', '.join(PROFILES)}.")
+    return PROFILES[name]

@@ -1,0 +1,1 @@
+"""Commands behind the Makefile: run the series, rebuild the committed notebooks."""

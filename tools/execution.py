@@ -1,0 +1,64 @@
+"""Execute a notebook with other parameters, showing its progress on the terminal."""
+
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+PARAMETERS_TAG = "parameters"
+
+
+class TalkingClient(NotebookClient):
+    """Executes a notebook and passes on the last line of what a cell shows while it runs."""
+
+    def process_message(self, msg, cell, cell_index):
+        """Print the text of streams and displays, then treat the message as usual."""
+        content = msg["content"]
+        text = content.get("text") or content.get("data", {}).get("text/plain", "")
+        if msg["msg_type"] in ("stream", "display_data", "update_display_data"):
+            lines = [line for line in text.splitlines() if line.strip()]
+            if lines and "image/png" not in content.get("data", {}):
+                print(f"    {lines[-1][:110]}", flush=True)
+        return super().process_message(msg, cell, cell_index)
+
+
+def execute_notebook(path, parameters, target):
+    """Execute the notebook at `path` in its own folder and write it to `target`; return the seconds taken.
+
+    `parameters`: name -> value, assigned in a cell after the one tagged 'parameters' (papermill's
+    convention); empty for none. On an error the notebook is written as far as it came, as
+    <target>.failed.ipynb, and CellExecutionError is raised.
+    """
+    path, target = Path(path), Path(target)
+    notebook = nbformat.read(path, as_version=4)
+    if parameters:
+        _inject(notebook, parameters)
+    client = TalkingClient(
+        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    )
+    client.record_timing = False
+    client.on_cell_start = lambda cell, cell_index: _announce(cell, cell_index, len(notebook.cells))
+    started = time.monotonic()
+    try:
+        client.execute()
+    except CellExecutionError:
+        nbformat.write(notebook, target.with_suffix(".failed.ipynb"))
+        raise
+    notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
+    nbformat.write(notebook, target)
+    return time.monotonic() - started
+
+
+def _inject(notebook, parameters):
+    tagged = [i for i, cell in enumerate(notebook.cells) if PARAMETERS_TAG in cell.metadata.get("tags", [])]
+    source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+    cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
+    notebook.cells.insert(tagged[0] + 1, cell)
+
+
+def _announce(cell, cell_index, cells):
+    first_line = cell.source.partition("\n")[0]
+    if cell.cell_type == "markdown" and first_line.startswith("#"):
+        print(f"  [{cell_index + 1}/{cells}] {first_line.lstrip('# ')}", flush=True)
