@@ -1,0 +1,110 @@
+"""Speed and memory of preparation: `python -m benchmarks.bench_preparation`.
+
+Takes the archive in the folder CELEBA_DIR, or makes one of random pictures. The bars are for two cores
+that nothing else uses; the ratio to the plain loop holds on a busy machine too.
+"""
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+MADE_IMAGES = 16_000  # where CELEBA_DIR is not set
+MANY_IMAGES = 100_000  # to see whether memory grows with their number
+DISTINCT_IMAGES = 50  # of which those archives consist
+PEER_IMAGES = 3_000  # that the plain loop decodes
+BAR_RATE, BAR_BYTES = 3_000, 600e6  # images/s; peak memory of the process tree
+SAMPLE_SECONDS = 0.05  # between two readings of memory
+
+
+def random_jpeg(seed):
+    """A CelebA-sized JPEG file of about 9 kB."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (24, 20, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(coarse).resize((178, 218), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def write_repeats(path, files, count):
+    """Write a stored zip archive of `count` images that repeats the given ones."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(count):
+            archive.writestr(f"img_align_celeba/{number + 1:06d}.jpg", files[number % len(files)])
+    return path
+
+
+def plain_loop(path):
+    """Images per second of the obvious program: one process, a list in memory."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".jpg")][:PEER_IMAGES]
+        started = time.perf_counter()
+        images = []
+        for name in names:
+            image = Image.open(io.BytesIO(archive.read(name))).convert("RGB").crop((15, 35, 163, 183))
+            images.append(np.asarray(image.resize((96, 96), Image.Resampling.BICUBIC)))
+    return len(images) / (time.perf_counter() - started)
+
+
+def prepare(source, out):
+    """Run the preparation as its users do; seconds, and the peak memory of its process tree in bytes."""
+    command = [sys.executable, "-m", "data_prep.prepare_celeba", "--images", str(source), "--out", str(out)]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, tree_bytes(process.pid))
+        time.sleep(SAMPLE_SECONDS)
+    if process.returncode:
+        raise SystemExit(f"prepare_celeba has failed with exit code {process.returncode}")
+    return time.perf_counter() - started, peak
+
+
+def tree_bytes(pid):
+    """Resident memory in bytes of a process and all that it has started; 0 once it has ended."""
+    try:
+        parent = psutil.Process(pid)
+        return sum(process.memory_info().rss for process in [parent, *parent.children(recursive=True)])
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def measure(folder):
+    """Rows of the table: what, value, unit, bar."""
+    files = [random_jpeg(seed) for seed in range(DISTINCT_IMAGES)]
+    if "CELEBA_DIR" in os.environ:
+        source = Path(os.environ["CELEBA_DIR"]) / "img_align_celeba.zip"
+    else:
+        source = write_repeats(folder / "img_align_celeba.zip", files, MADE_IMAGES)
+    peer = plain_loop(source)
+    seconds, peak = prepare(source, folder / "out")
+    count = len(np.load(folder / "out" / "images.npy", mmap_mode="r"))
+    many = write_repeats(folder / "many.zip", files, MANY_IMAGES)
+    _, many_peak = prepare(many, folder / "many")
+    return [
+        (f"prepare, {count:,} images", count / seconds, "images/s", f"≥ {BAR_RATE:,}"),
+        ("plain loop in one process", peer, "images/s", ""),
+        ("prepare / plain loop", count / seconds / peer, "", ""),
+        (f"peak memory, {count:,} images", peak / 1e6, "MB", f"< {BAR_BYTES / 1e6:.0f}"),
+        (f"peak memory, {MANY_IMAGES:,} images", many_peak / 1e6, "MB", f"< {BAR_BYTES / 1e6:.0f}"),
+    ]
+
+
+def main():
+    """Measure and print the table."""
+    print(f"{os.cpu_count()} processors, load before the start: {psutil.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as folder:
+        for what, value, unit, bar in measure(Path(folder)):
+            print(f"{what:32}{value:10,.1f} {unit:10}{bar}")
+
+
+if __name__ == "__main__":
+    main()
