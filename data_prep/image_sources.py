@@ -161,11 +161,10 @@ def zip_source(path, file):
     }
 
     def read(index):
-        return read_entry(file, lock, table[index])
+        return read_entry(file, lock, table[index].item())
 
     def list_reader(info):
-        entry = np.array(zip_entry(info), ZIP_ENTRY)
-        return lambda: read_entry(file, lock, entry)
+        return lambda: read_entry(file, lock, zip_entry(info))
 
     lists = {PurePosixPath(name).name: list_reader(files[name]) for name in files if is_list(name)}
     return ImageSource(path, names, read, lists | lists_beside(path.resolve().parent), identity)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import PIL
+from PIL import Image
 
 from data_prep.celeba_lists import draw_splits, load_list, parse_attributes, parse_partition
 from data_prep.image_sources import open_source
@@ -64,6 +65,7 @@ def prepare(
             note(f"{out} already holds these {manifest['images']:,} images.")
             return manifest
         columns, labels = label(source.names, chosen, **lists)
+        del lists  # their text would take 100 MB for all of CelebA
         task = Task(source, chosen, crop, size, skip_bad)
         packed = pack_images(task, folder, settings | {"pillow": PIL.__version__}, workers or os.cpu_count())
         report(packed, crop, [source.names[index] for index in chosen])
@@ -82,7 +84,7 @@ def check_settings(crop, size, limit, workers):
 def bombs_are_errors():
     """Let Pillow refuse, not only warn of, images with absurdly many pixels."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
 
 

@@ -55,18 +55,18 @@ def check_entry_path(archive, name):
 
 
 def read_entry(file, lock, entry):
-    """Bytes of one zip entry; BadImage when it is encrypted, absurdly large, cut off or damaged."""
-    packed, size = int(entry["packed"]), int(entry["size"])
-    if entry["flags"] & 1:
+    """Bytes of the entry with these ZIP_ENTRY values; BadImage if it is encrypted, huge or damaged."""
+    offset, packed, size, checksum, method, flags = entry
+    if flags & 1:
         raise BadImage("is encrypted; make an archive without a password")
     if max(packed, size) > MAX_FILE_BYTES:
         raise BadImage(f"declares {max(packed, size):,} bytes, too many for an image")
-    data = read_packed(file, lock, int(entry["offset"]), packed)
-    if entry["method"] == zipfile.ZIP_DEFLATED:
+    data = read_packed(file, lock, offset, packed)
+    if method == zipfile.ZIP_DEFLATED:
         data = inflate(data, size)
-    elif entry["method"] != zipfile.ZIP_STORED:
+    elif method != zipfile.ZIP_STORED:
         raise BadImage("is packed by a rare zip method; make the archive with deflate or store")
-    if len(data) != size or zlib.crc32(data) != entry["crc"]:
+    if len(data) != size or zlib.crc32(data) != checksum:
         raise BadImage("is damaged in the archive (its checksum differs); download the archive again")
     return data
 
