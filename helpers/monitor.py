@@ -1,6 +1,7 @@
 """How much memory is in use, on which processor the networks run, and what it can do."""
 
 import contextlib
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -101,18 +102,26 @@ def cpu_multiplies_bfloat16():
     return any(flag in flags for flag in BFLOAT16_CPU_FLAGS)
 
 
+def backend_name():
+    """Name of the backend that Keras takes: 'tensorflow' unless KERAS_BACKEND says otherwise."""
+    return os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
 def gpus_of_backend():
-    """Compute capability (major, minor) of each GPU that the loaded backend uses; (0, 0) where it is unknown."""
-    if "tensorflow" in sys.modules:
+    """Compute capability (major, minor) of each GPU that the backend uses; (0, 0) where it is unknown."""
+    if backend_name() == "tensorflow":
         import tensorflow
 
         gpus = tensorflow.config.list_physical_devices("GPU")
         details = [tensorflow.config.experimental.get_device_details(gpu) for gpu in gpus]
         return [detail.get("compute_capability", (0, 0)) for detail in details]
-    if "jax" in sys.modules:
-        devices = [device for device in sys.modules["jax"].devices() if device.platform == "gpu"]
-        return [tuple(map(int, str(device.compute_capability).split("."))) for device in devices]
-    return []
+    devices = importlib.import_module(backend_name()).devices()
+    return [_parse_capability(device) for device in devices if device.platform == "gpu"]
+
+
+def _parse_capability(device):
+    major, _, minor = str(getattr(device, "compute_capability", "0.0")).partition(".")
+    return int(major), int(minor or 0)
 
 
 def gpu_multiplies_float16(capabilities):
@@ -126,11 +135,12 @@ def start_backend():
     TensorFlow otherwise claims nearly all VRAM at its first use, and prints C++ messages that look
     like errors. Call it before keras is imported; it does nothing for another backend.
     """
-    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    if backend_name() != "tensorflow":
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _stderr_closed():
         import tensorflow
+    tensorflow.get_logger().setLevel("ERROR")
     for gpu in tensorflow.config.list_physical_devices("GPU"):
         with contextlib.suppress(RuntimeError):  # too late: the GPU is in use already
             tensorflow.config.experimental.set_memory_growth(gpu, True)
@@ -152,7 +162,7 @@ def _stderr_closed():
 
 def describe_versions():
     """One line with the versions of Python and of the packages that decide the results."""
-    packages = [name for name in ("tensorflow", "keras", "jax", "numpy", "scipy") if name in sys.modules]
+    packages = (backend_name(), "keras", "numpy", "scipy", "scikit-learn")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
     return ", ".join([f"Python {platform.python_version()}", *versions])
 
@@ -184,12 +194,12 @@ class LiveReport:
         """Add a line that stays."""
         self.lines.append(text)
         if not self._show_in_notebook(self.lines):
-            print(f"\r{text:<100}" if sys.stdout.isatty() else text, flush=True)
+            print(f"\r{text:<100}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
     def live(self, text):
         """Replace the line that changes; on a terminal only where someone can be watching."""
-        if not self._show_in_notebook([*self.lines, text]) and sys.stdout.isatty():
-            print(f"\r{text:<100}", end="", flush=True)
+        if not self._show_in_notebook([*self.lines, text]) and sys.stderr.isatty():
+            print(f"\r{text:<100}", end="", file=sys.stderr, flush=True)
 
     def _show_in_notebook(self, lines):
         shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None

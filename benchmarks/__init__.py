@@ -1,0 +1,1 @@
+"""Measurements of speed and memory against a peer in the same run (`make bench`)."""

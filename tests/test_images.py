@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from helpers import images
+
+
+def batches(packed, **options):
+    return images.ImageBatches(packed, "train", 10, **options)
+
+
+def test_one_epoch_hands_out_every_image_of_the_split_once(packed):
+    train = batches(packed, shuffle=True, seed=3)
+    handed_out = np.concatenate([train[i][0] for i in range(train.num_batches)])
+    expected = images.load_images(packed, images.rows_of_split(packed, "train"))
+    assert [len(train[i][0]) for i in range(train.num_batches)] == [10, 10, 10, 10, 8]
+    assert handed_out.dtype == np.float32
+    key = lambda array: sorted(image.tobytes() for image in array)  # noqa: E731
+    assert key(handed_out) == key(expected)
+    assert not np.array_equal(handed_out, expected)
+
+
+def test_values_are_the_bytes_over_255(packed):
+    raw = np.load(packed / "images.npy")
+    rows = images.rows_of_split(packed, "valid")
+    assert np.array_equal(images.ImageBatches(packed, "valid", 6)[0][0], (raw[rows] / np.float32(255)))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone(packed):
+    first, again, other = (batches(packed, shuffle=True, seed=s) for s in (1, 1, 2))
+    first.on_epoch_end()
+    again.set_epoch(1)
+    assert np.array_equal(first.order, again.order)
+    assert not np.array_equal(first.order, other.order)
+    again.set_epoch(2)
+    assert not np.array_equal(first.order, again.order)
+
+
+def test_flip_mirrors_some_images_and_leaves_the_others(packed):
+    plain, flipped = batches(packed)[0][0], batches(packed, flip=True, seed=1)[0][0]
+    same = [np.array_equal(a, b) for a, b in zip(plain, flipped, strict=True)]
+    mirrored = [np.array_equal(a[:, ::-1], b) for a, b in zip(plain, flipped, strict=True)]
+    assert all(s or m for s, m in zip(same, mirrored, strict=True))
+    assert 0 < sum(mirrored) < len(mirrored)
+
+
+def test_no_mapping_of_the_file_stays_open(packed):
+    with open("/proc/self/maps") as maps:
+        before = maps.read().count("images.npy")
+    train = batches(packed, shuffle=True)
+    held = [train[i] for i in range(train.num_batches)]
+    with open("/proc/self/maps") as maps:
+        assert maps.read().count("images.npy") == before
+    assert len(held) == train.num_batches
+
+
+def test_splits_do_not_overlap_and_none_is_lost(packed):
+    rows = [images.rows_of_split(packed, split) for split in images.SPLITS]
+    assert sorted(np.concatenate(rows)) == images.rows_of_split(packed, None).tolist()
+    with pytest.raises(KeyError):
+        images.rows_of_split(packed, "validation")

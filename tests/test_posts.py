@@ -1,0 +1,106 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from helpers import posts
+from helpers.posts import Row
+
+
+def row(low=2.0, high=3.0, needs_images=None):
+    return Row("X-001", "statement", "stated", low, high, "units", needs_images, "01")
+
+
+@pytest.mark.parametrize(
+    ("value", "surrogate", "images", "verdict"),
+    [
+        (2.5, None, 10, "holds"),
+        (2.5, 9.0, 10, "holds"),
+        (2.5, 2.4, 10, "holds, but for Gaussian noise as well"),
+        (4.0, 2.4, 10, "differs"),
+        (None, None, 10, "see notebook 01"),
+        (math.nan, None, 10, "differs"),
+    ],
+)
+def test_verdict_follows_from_the_numbers(value, surrogate, images, verdict):
+    assert posts.judge(row(), value, surrogate, images) == verdict
+
+
+def test_numbers_of_a_larger_data_set_are_not_judged_on_a_smaller_one():
+    assert posts.judge(row(needs_images=170_000), 2.5, None, 12_840) == "needs 170,000 images"
+    assert posts.judge(row(needs_images=170_000), 2.5, None, 170_000) == "holds"
+
+
+def test_definitions_are_shown_not_judged():
+    assert posts.judge(row(low=None, high=None), 0.4, None, 10) == "shown"
+
+
+def test_the_checklist_is_sound():
+    checklist = posts.load_checklist()
+    assert len(checklist) >= 40
+    for entry in checklist.values():
+        assert entry.statement
+        assert entry.stated
+        assert (entry.low is None) == (entry.high is None)
+        assert entry.low is None or entry.low <= entry.high
+        assert entry.notebook in {f"{number:02d}" for number in range(1, 9)}
+
+
+def test_measurements_replace_those_of_the_same_notebook_only(tmp_path):
+    posts.save_measurements(tmp_path, "01_a", {"CII-010": 128, "ae/loss": 1.5}, {"ae/loss": "nats"})
+    posts.save_measurements(tmp_path, "02_b", {"CII-016": 3}, {})
+    posts.save_measurements(tmp_path, "01_a", {"CII-010": np.int64(256)}, {})
+    assert json.loads((tmp_path / "measurements.json").read_text()) == [
+        {"id": "CII-016", "value": 3, "unit": "layers", "notebook": "02_b"},
+        {"id": "CII-010", "value": 256, "unit": "dimensions", "notebook": "01_a"},
+    ]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "many", np.arange(3)])
+def test_only_finite_numbers_are_measurements(tmp_path, value):
+    with pytest.raises(ValueError):
+        posts.save_measurements(tmp_path, "01_a", {"CII-010": value}, {})
+    assert not (tmp_path / "measurements.json").exists()
+
+
+def test_an_unknown_id_without_a_unit_is_an_error(tmp_path):
+    with pytest.raises(KeyError):
+        posts.save_measurements(tmp_path, "01_a", {"ae/unknown": 1}, {})
+
+
+def write_celeba(monkeypatch, tmp_path, measurements, training_images=12_840):
+    content = {"training_images": training_images, "measurements": measurements}
+    (tmp_path / "celeba.json").write_text(json.dumps(content))
+    monkeypatch.setattr(posts, "CELEBA_FILE", tmp_path / "celeba.json")
+
+
+def cells_of(table, row_id):
+    line = next(line for line in table.data.splitlines() if f"<td>{row_id}</td>" in line)
+    return [cell.removesuffix("</td>") for cell in line.removeprefix("<tr>").removesuffix("</tr>").split("<td>")[1:]]
+
+
+def test_table_takes_the_verdict_from_celeba_where_it_has_a_value(monkeypatch, tmp_path):
+    write_celeba(monkeypatch, tmp_path, [{"id": "CII-002", "value": 0.95}])
+    table = posts.comparison_table({"CII-002": 0.5, "CII-010": 256}, "01", 4800, on_celeba=False)
+    assert cells_of(table, "CII-002")[2:] == ["0.5 share", "0.95 share", "holds"]
+    assert cells_of(table, "CII-010")[2:] == ["256 dimensions", "", "holds"]
+    assert "on CelebA (12,840 images)" in table.data
+
+
+def test_table_of_a_celeba_run_does_not_judge_itself_by_an_older_one(monkeypatch, tmp_path):
+    write_celeba(monkeypatch, tmp_path, [{"id": "CII-002", "value": 0.95}])
+    table = posts.comparison_table({"CII-002": 0.5}, "01", 12_840, on_celeba=True)
+    assert cells_of(table, "CII-002")[2:] == ["0.5 share", "", "differs"]
+
+
+def test_table_mentions_rows_of_later_notebooks_when_asked():
+    table = posts.comparison_table({}, "01", 10, on_celeba=True, also=("CII-007",))
+    assert cells_of(table, "CII-007")[-1] == "see notebook 06"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(170000, "170,000"), (256.0, "256"), (0.123456, "0.1235"), (4680.67, "4,680.7")]
+)
+def test_numbers_are_readable(value, text):
+    assert posts.format_number(value) == text

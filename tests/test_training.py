@@ -1,0 +1,172 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from helpers import images, models, training
+from helpers.workspace import InputError
+
+pytestmark = pytest.mark.backend
+
+LEARNING_RATE = 0.01
+SMALL = {"z_dim": 8, "filters": (4, 6, 8, 8)}
+
+
+@pytest.fixture(autouse=True)
+def float32():
+    training.choose_precision("float32")
+
+
+def train_up_to(epochs, folder, packed, seed=1, learning_rate=LEARNING_RATE):
+    keras.utils.set_random_seed(seed)
+    autoencoder = models.Autoencoder(**SMALL)
+    train = images.ImageBatches(packed, "train", 16, shuffle=True, seed=seed)
+    valid = images.ImageBatches(packed, "valid", 16)
+    return autoencoder, training.fit(autoencoder, train, valid, epochs, folder, learning_rate)
+
+
+def logged_epochs(folder):
+    with open(folder / "log.csv", newline="") as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def test_training_lowers_the_loss_and_logs_each_epoch(packed, tmp_path):
+    _, log = train_up_to(4, tmp_path / "ae", packed)
+    assert [row["epoch"] for row in log] == logged_epochs(tmp_path / "ae") == [1, 2, 3, 4]
+    assert log[-1]["total_loss"] < log[0]["total_loss"] - 20
+    assert log[-1]["val_total_loss"] < log[0]["val_total_loss"]
+    assert 4000 < log[-1]["val_total_loss"] < 96 * 96 * np.log(2) + 50
+
+
+def test_going_on_equals_an_undisturbed_training(packed, tmp_path):
+    undisturbed, log = train_up_to(4, tmp_path / "whole", packed)
+    train_up_to(2, tmp_path / "halves", packed)
+    resumed, log_of_halves = train_up_to(4, tmp_path / "halves", packed, seed=1)
+    losses = [[row["total_loss"] for row in rows] for rows in (log, log_of_halves)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    for a, b in zip(undisturbed.get_weights(), resumed.get_weights(), strict=True):
+        assert np.allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert logged_epochs(tmp_path / "halves") == [1, 2, 3, 4]
+
+
+def test_a_finished_training_is_loaded_not_repeated(packed, tmp_path):
+    first, _ = train_up_to(2, tmp_path / "ae", packed)
+    before = (tmp_path / "ae" / "state.json").stat().st_mtime_ns
+    second, log = train_up_to(2, tmp_path / "ae", packed)
+    assert (tmp_path / "ae" / "state.json").stat().st_mtime_ns == before
+    assert len(log) == 2
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_another_training_is_set_aside_and_not_lost(packed, tmp_path):
+    train_up_to(1, tmp_path / "ae", packed)
+    kept = (tmp_path / "ae" / "state.json").read_text()
+    train_up_to(1, tmp_path / "ae", packed, learning_rate=0.001)
+    aside = [folder for folder in tmp_path.iterdir() if folder.name.startswith("ae.")]
+    assert len(aside) == 1
+    assert (aside[0] / "state.json").read_text() == kept
+    assert json.loads((tmp_path / "ae" / "state.json").read_text())["settings"]["learning_rate"] == 0.001
+
+
+def test_an_older_state_does_not_see_half_written_newer_weights(packed, tmp_path):
+    train_up_to(2, tmp_path / "ae", packed)
+    (tmp_path / "ae" / ".epoch-0003.partial.weights.h5").write_bytes(b"half")
+    (tmp_path / "ae" / "epoch-0003.weights.h5").write_bytes(b"killed before the state was written")
+    _, log = train_up_to(3, tmp_path / "ae", packed)
+    assert logged_epochs(tmp_path / "ae") == [1, 2, 3]
+    assert training.load_model(tmp_path / "ae").count_params() > 0
+    assert len(log) == 3
+
+
+def test_damaged_weights_are_refused(packed, tmp_path):
+    train_up_to(1, tmp_path / "ae", packed)
+    with open(tmp_path / "ae" / "epoch-0001.weights.h5", "r+b") as file:
+        file.seek(5000)
+        file.write(b"damage")
+    with pytest.raises(InputError, match="missing or damaged"):
+        training.load_model(tmp_path / "ae")
+
+
+def test_a_model_comes_back_from_its_folder_alone(packed, tmp_path):
+    autoencoder, _ = train_up_to(1, tmp_path / "ae", packed)
+    loaded = training.load_model(tmp_path / "ae")
+    sample = images.load_images(packed, np.arange(3))
+    assert np.allclose(loaded(sample), autoencoder(sample), atol=1e-6)
+    with pytest.raises(InputError, match="no trained model"):
+        training.load_model(tmp_path / "nothing")
+
+
+def test_nan_stops_training_and_keeps_what_is_whole(packed, tmp_path):
+    train_up_to(1, tmp_path / "ae", packed)
+    before = (tmp_path / "ae" / "state.json").read_bytes()
+    state = json.loads(before)
+    autoencoder = models.Autoencoder(**SMALL)
+    autoencoder.compile(optimizer=keras.optimizers.Adam(LEARNING_RATE))
+    autoencoder.optimizer.build(autoencoder.trainable_variables)
+    autoencoder.load_weights(tmp_path / "ae" / state["weights"])
+    weights = autoencoder.get_weights()
+    weights[0][:] = np.nan
+    autoencoder.set_weights(weights)
+    train = images.ImageBatches(packed, "train", 16, shuffle=True, seed=1)
+    with pytest.raises(training.TrainingDiverged, match=r"epoch 1; .*lower learning rate"):
+        training.fit(autoencoder, train, train, 1, tmp_path / "other", LEARNING_RATE)
+    assert not (tmp_path / "other" / "state.json").exists()
+    assert (tmp_path / "ae" / "state.json").read_bytes() == before
+
+
+def test_z_points_keep_the_order_of_the_images(packed, tmp_path):
+    autoencoder, _ = train_up_to(1, tmp_path / "ae", packed)
+    everything = images.ImageBatches(packed, None, 16)
+    z_points = training.encode(autoencoder.encoder, everything, tmp_path / "z_points.npy")
+    direct = keras.ops.convert_to_numpy(autoencoder.encoder(images.load_images(packed, np.arange(60))))
+    assert z_points.shape == (60, 8)
+    assert z_points.dtype == np.float32
+    assert np.allclose(z_points, direct, atol=1e-5)
+    assert np.array_equal(np.load(tmp_path / "z_points.npy", allow_pickle=False), z_points)
+
+
+def test_encoding_runs_in_float32_whatever_the_policy(packed, tmp_path):
+    training.choose_precision("mixed_bfloat16")
+    autoencoder, _ = train_up_to(1, tmp_path / "ae", packed)
+    valid = images.ImageBatches(packed, "valid", 16)
+    z_points = training.encode(autoencoder.encoder, valid, tmp_path / "z.npy")
+    exact = models.float32_copy(autoencoder.encoder)(images.load_images(packed, valid.rows))
+    assert np.allclose(z_points, exact, atol=1e-6)
+    rounded = keras.ops.convert_to_numpy(keras.ops.cast(keras.ops.cast(z_points, "bfloat16"), "float32"))
+    assert not np.array_equal(z_points, rounded)
+
+
+def test_z_points_are_reused_only_for_the_same_weights(packed, tmp_path):
+    autoencoder, _ = train_up_to(1, tmp_path / "ae", packed)
+    valid, target = images.ImageBatches(packed, "valid", 16), tmp_path / "z.npy"
+    first = training.encode(autoencoder.encoder, valid, target)
+    written = target.stat().st_mtime_ns
+    assert np.array_equal(training.encode(autoencoder.encoder, valid, target), first)
+    assert target.stat().st_mtime_ns == written
+    autoencoder.encoder.set_weights([2 * w for w in autoencoder.encoder.get_weights()])
+    assert not np.array_equal(training.encode(autoencoder.encoder, valid, target), first)
+
+
+def test_shuffled_batches_cannot_be_encoded(packed, tmp_path):
+    shuffled = images.ImageBatches(packed, "valid", 16, shuffle=True)
+    with pytest.raises(ValueError, match="without shuffle"):
+        training.encode(models.build_encoder(z_dim=8, filters=(4, 4)), shuffled, tmp_path / "z.npy")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "bfloat16_cpu", "policy"),
+    [
+        ([], True, "mixed_bfloat16"),
+        ([], False, "float32"),
+        ([(7, 5)], True, "mixed_float16"),
+        ([(6, 1)], True, "float32"),
+        ([(7, 5), (6, 1)], False, "float32"),
+    ],
+)
+def test_auto_precision(monkeypatch, capabilities, bfloat16_cpu, policy):
+    monkeypatch.setattr(training.monitor, "gpus_of_backend", lambda: capabilities)
+    monkeypatch.setattr(training.monitor, "cpu_multiplies_bfloat16", lambda: bfloat16_cpu)
+    assert training.choose_precision("auto") == policy == keras.config.dtype_policy().name

@@ -1,0 +1,78 @@
+"""kill -9 at random moments of a real training process: the next start finishes, with an equal result."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+SCRIPT = """
+import sys
+import keras
+from helpers import images, models, training
+packed, folder = sys.argv[1:]
+training.choose_precision("float32")
+keras.utils.set_random_seed(7)
+autoencoder = models.Autoencoder(z_dim=8, filters=(4, 6, 8, 8))
+train = images.ImageBatches(packed, "train", 2, shuffle=True, flip=True, seed=7)
+training.fit(autoencoder, train, images.ImageBatches(packed, "valid", 6), 12, folder, 0.01)
+"""
+EPOCHS = 12
+KILLS = 5
+
+
+def start(packed, folder):
+    command = [sys.executable, "-c", SCRIPT, str(packed), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def epochs_done(folder):
+    state = folder / "state.json"
+    return len(json.loads(state.read_text())["log"]) if state.exists() else 0
+
+
+def kill_during_training(packed, folder, delay):
+    """Start, wait until the process has written one more epoch, and kill it `delay` seconds later."""
+    process, before = start(packed, folder), epochs_done(folder)
+    while epochs_done(folder) == before and process.poll() is None:
+        time.sleep(0.002)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return process.returncode
+
+
+def final_weights(folder):
+    state = json.loads((folder / "state.json").read_text())
+    arrays = {}
+    with h5py.File(folder / state["weights"]) as file:
+        file.visititems(lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return arrays
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_killed_training_goes_on_and_ends_with_the_same_network(packed, tmp_path):
+    seed = random.randrange(10**6)
+    print("random moments from seed", seed)
+    rng = random.Random(seed)
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    assert start(packed, undisturbed).wait() == 0
+    codes = [kill_during_training(packed, disturbed, rng.uniform(0, 0.3)) for _ in range(KILLS)]
+    assert codes.count(-signal.SIGKILL) >= 3, "the process finished before most kills"
+    last = start(packed, disturbed)
+    assert last.communicate()[1] is not None
+    assert last.returncode == 0
+    with open(disturbed / "log.csv", newline="") as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == list(range(1, EPOCHS + 1))
+    expected, weights = final_weights(undisturbed), final_weights(disturbed)
+    assert expected.keys() == weights.keys()
+    for name, array in expected.items():
+        assert np.allclose(array, weights[name], rtol=1e-3, atol=1e-5), name
+    assert not list(disturbed.glob("*partial*"))

@@ -1,0 +1,57 @@
+import json
+import os
+
+import numpy as np
+import pytest
+
+from helpers import workspace
+from helpers.workspace import InputError, written_whole
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    target = tmp_path / "values.json"
+    workspace.write_json(target, [1])
+    with pytest.raises(RuntimeError), written_whole(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(target.read_text()) == [1]
+    assert os.listdir(tmp_path) == ["values.json"]
+
+
+def test_the_temporary_name_keeps_all_suffixes(tmp_path):
+    with written_whole(tmp_path / "epoch-0001.weights.h5") as temporary:
+        assert temporary.name.endswith(".weights.h5")  # Keras insists on it
+        assert temporary.parent == tmp_path
+        temporary.write_bytes(b"x")
+    assert (tmp_path / "epoch-0001.weights.h5").read_bytes() == b"x"
+
+
+def test_arrays_are_saved_without_pickle(tmp_path):
+    workspace.save_array(tmp_path / "a.npy", np.arange(3))
+    assert np.load(tmp_path / "a.npy", allow_pickle=False).tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="pickle"):
+        workspace.save_array(tmp_path / "b.npy", np.array([{}], dtype=object))
+    assert os.listdir(tmp_path) == ["a.npy"]
+
+
+def test_results_are_named_after_data_and_profile(tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path))
+    (tmp_path / "celeba").mkdir()
+    assert workspace.workspace_folder(None, "quick") == tmp_path / "synthetic-quick"
+    assert workspace.workspace_folder(tmp_path / "celeba", "full") == tmp_path / "celeba-full"
+
+
+def test_missing_data_is_said_in_one_sentence():
+    with pytest.raises(InputError, match=r"^There is no file or folder 'nowhere'; .*\.$"):
+        workspace.resolve_data("nowhere")
+
+
+def test_paths_are_never_shown_absolute(tmp_path):
+    assert workspace.shown_path(workspace.project_root() / "results" / "x") == "results/x"
+    assert not os.path.isabs(workspace.shown_path(tmp_path / "x"))
+
+
+def test_synthetic_faces_are_not_taken_for_celeba(faces_archive, packed, tmp_path):
+    assert not workspace.is_celeba(None, packed)
+    assert not workspace.is_celeba(faces_archive, packed)
+    assert workspace.is_celeba(tmp_path, packed)  # the same attribute names without our factors beside
