@@ -72,7 +72,7 @@ def measure_speed(folder):
 
 
 def measure_peak(folder):
-    """Peak resident memory (bytes) of a process that trains, and reads all of a large file in random order."""
+    """Peak resident memory (bytes) of a process that trains and reads all of a large file at random."""
     model = build_model()
     from helpers import images, monitor
 
@@ -85,7 +85,10 @@ def measure_peak(folder):
 
 def in_fresh_process(name, folder):
     """Result of a measure_... function run in a process of its own, so that peaks do not mix."""
-    code = f"import json; from pathlib import Path; from benchmarks.bench_training import *; print(json.dumps({name}(Path({str(folder)!r}))))"
+    code = (
+        "import json; from pathlib import Path; from benchmarks import bench_training; "
+        f"print(json.dumps(bench_training.{name}(Path({str(folder)!r}))))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)

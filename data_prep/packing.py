@@ -18,8 +18,8 @@ import numpy as np
 from data_prep.decoding import decode
 from data_prep.image_files import BadImage
 from data_prep.image_sources import ImageSource
-from data_prep.progress import note, progress_meter
 from data_prep.target import allocated_bytes, check_space
+from helpers.reporting import note, progress_meter
 from helpers.workspace import InputError, flush_to_disk, written_whole
 
 ROWS, JOURNAL = ".images.unfinished.npy", ".images.journal"  # beside the files with final names
@@ -73,7 +73,7 @@ def pack_images(task, out, key, workers):
 
 def collect(futures, packed, total, commit_records):
     """Add each finished chunk to `packed`, show the progress, and commit now and then, and at the end."""
-    show = progress_meter(total, min(len(packed.chunks) * CHUNK_ROWS, total))
+    show = progress_meter("images read", total, min(len(packed.chunks) * CHUNK_ROWS, total))
     records, flushed = [], time.monotonic()
     try:
         for future in as_completed(futures):

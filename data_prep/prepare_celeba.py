@@ -17,9 +17,17 @@ from data_prep.celeba_lists import draw_splits, load_list, parse_attributes, par
 from data_prep.image_sources import open_source
 from data_prep.packed import ATTRIBUTES, IMAGES, MANIFEST, NAMES, SPLITS, find_whole
 from data_prep.packing import JOURNAL, ROWS, Task, npy_header, pack_images
-from data_prep.progress import note
 from data_prep.target import check_space, open_target
-from helpers.workspace import InputError, flush_to_disk, save_array, sha256_of, write_json, written_whole
+from helpers.reporting import note
+from helpers.workspace import (
+    InputError,
+    flush_to_disk,
+    save_array,
+    sha256_of,
+    shown_path,
+    write_json,
+    written_whole,
+)
 
 SPLIT_NAMES = ("train", "valid", "test")  # of the values 0, 1, 2
 CELEBA_EXTENT = "178×218"  # pixels
@@ -62,7 +70,7 @@ def prepare(
         }
         if manifest := find_whole(folder, settings, skip_bad):
             remove_leftovers(folder)
-            note(f"{out} already holds these {manifest['images']:,} images.")
+            note(f"{shown_path(out)} already holds these {manifest['images']:,} images.")
             return manifest
         columns, labels = label(source.names, chosen, **lists)
         del lists  # their text would take 100 MB for all of CelebA

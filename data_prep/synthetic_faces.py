@@ -4,7 +4,6 @@ import argparse
 import errno
 import os
 import sys
-import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +15,16 @@ import numpy as np
 from data_prep import face_canvas, face_drawing, face_factors, face_features, face_hair, face_head, face_look
 from data_prep.face_drawing import draw_face, encode_jpeg
 from data_prep.face_factors import ATTRIBUTES, DISTRIBUTIONS, FACTORS, derive_attributes, draw_factors
-from helpers.workspace import InputError, read_json, save_array, sha256_of, write_json, written_whole
+from helpers.reporting import note, progress_meter
+from helpers.workspace import (
+    InputError,
+    read_json,
+    save_array,
+    sha256_of,
+    shown_path,
+    write_json,
+    written_whole,
+)
 
 ARCHIVE, SETTINGS = "img_align_celeba.zip", "synthetic_faces.json"
 LISTS = ("list_attr_celeba.txt", "list_eval_partition.txt", "factor_names.txt")
@@ -42,7 +50,7 @@ def make_synthetic_faces(out, count=12_000, seed=1, factors="normal", workers=No
     settings = settle_settings(count, seed, factors, workers)
     with plain_errors(out):
         if is_whole(out, settings):
-            print(f"{out}: these {count:,} faces are already there.", file=sys.stderr)
+            note(f"{shown_path(out)}: these {count:,} faces are there already.")
             return
         clear_folder(out)
         write_json(out / SETTINGS, settings)
@@ -128,11 +136,10 @@ def split_in_blocks(count):
 def write_archive(path, values, workers):
     """Draw all faces into a zip of stored JPEGs, in order, whole or not at all."""
     with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        start = time.monotonic()
+        show = progress_meter("faces drawn", len(values))
         for index, jpeg in enumerate(draw_all(values, workers)):
             archive.writestr(zip_entry(image_name(index)), jpeg)
-            if (index + 1) % CHUNK == 0 or index + 1 == len(values):
-                report_progress(index + 1, len(values), time.monotonic() - start)
+            show(index + 1)
 
 
 def zip_entry(name):
@@ -160,18 +167,8 @@ def draw_all(values, workers):
 
 def draw_chunk(values):
     """JPEGs of some faces, list of bytes, from their factors (n, len(FACTORS))."""
-    np.empty(
-        HEAP, np.uint8
-    )  # freed at once: glibc then reuses memory instead of giving it back after each array
+    np.empty(HEAP, np.uint8)  # freed at once: glibc then keeps memory instead of giving back each array
     return [encode_jpeg(draw_face(row)) for row in values]
-
-
-def report_progress(done, count, seconds):
-    """One line on stderr, renewed in place: how many, how fast, how long still."""
-    rate = done / max(seconds, 1e-9)
-    end = "\n" if done == count else ""
-    line = f"\rfaces {done:,} of {count:,}, {rate:.0f} a second, {(count - done) / rate:.0f} s to go   "
-    print(line, end=end, file=sys.stderr, flush=True)
 
 
 def parse_arguments(arguments):

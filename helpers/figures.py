@@ -61,7 +61,9 @@ def plot_radii(radii_by_label, width, title, posts_peak=None):
         axis.plot(centres, counts, label=label, **style)
     if posts_peak:
         axis.axvline(posts_peak, color=COLOURS["post"], linestyle=":", label=f"the post's peak, {posts_peak}")
-    axis.set(title=title, xlabel="radius R (distance from the origin)", ylabel=f"z-points per interval of {width}")
+    axis.set(
+        title=title, xlabel="radius R (distance from the origin)", ylabel=f"z-points per interval of {width}"
+    )
     axis.set_xlim(left=0)
     axis.grid(alpha=0.3)
     axis.legend()
@@ -69,12 +71,14 @@ def plot_radii(radii_by_label, width, title, posts_peak=None):
 
 
 def plot_errors(errors_by_label, threshold, title, xlabel):
-    """Histograms of relative errors on a logarithmic axis, with the threshold that 99 % of real images keep."""
+    """Histograms of relative errors on a logarithmic axis; the threshold is what 99 % of real images keep."""
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
     highest = max(errors.max() for errors in errors_by_label.values())
     lowest = min(errors.min() for errors in errors_by_label.values())
     bins = np.geomspace(lowest, highest, 60)
-    for colour, (label, errors) in zip(("#0072B2", "#E69F00", "#CC79A7", "#7F7F7F"), errors_by_label.items(), strict=False):
+    for colour, (label, errors) in zip(
+        ("#0072B2", "#E69F00", "#CC79A7", "#7F7F7F"), errors_by_label.items(), strict=False
+    ):
         weights = np.full(len(errors), 1 / len(errors))
         axis.hist(errors, bins, weights=weights, histtype="step", linewidth=1.6, color=colour, label=label)
     axis.axvline(threshold, color="black", linestyle=":", label="99 % of held-out images stay below")

@@ -23,6 +23,17 @@ def mode(values, width):
     return float(centres[np.argmax(counts)])
 
 
+def radius_statistics(radii, width):
+    """Mean, spread (standard deviation), min, max and mode (at intervals of `width`) of radii (n,)."""
+    return {
+        "mean": float(radii.mean()),
+        "spread": float(radii.std()),
+        "min": float(radii.min()),
+        "max": float(radii.max()),
+        "mode": mode(radii, width),
+    }
+
+
 def gaussian_surrogate(z, n, rng):
     """Draw n points (n, z_dim), float32, from the normal distribution with mean and covariance of z.
 

@@ -121,7 +121,8 @@ def float32_copy(model):
     Under a mixed policy z-points would be rounded by more than the effects that the posts measure.
     """
     copy = keras.models.clone_model(
-        model, clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+        model,
+        clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"}),
     )
     copy.set_weights(model.get_weights())
     return copy

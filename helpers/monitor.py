@@ -5,7 +5,6 @@ import importlib
 import importlib.metadata
 import os
 import platform
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +88,9 @@ def format_memory(reading):
         f"RAM {reading.process / GIGABYTE:.2f} GB (peak {reading.process_peak / GIGABYTE:.2f}), "
         f"machine {reading.machine_used / GIGABYTE:.1f} of {reading.machine_total / GIGABYTE:.1f} GB"
     )
-    gpus = [f", {gpu.name} {gpu.used / GIGABYTE:.1f} of {gpu.total / GIGABYTE:.1f} GB" for gpu in reading.gpus]
+    gpus = [
+        f", {gpu.name} {gpu.used / GIGABYTE:.1f} of {gpu.total / GIGABYTE:.1f} GB" for gpu in reading.gpus
+    ]
     return line + "".join(gpus)
 
 
@@ -168,7 +169,7 @@ def describe_versions():
 
 
 def describe_device(gpus, capabilities):
-    """Say where the networks run; warn when one of `gpus` (`read_gpus`) is there and the backend uses none."""
+    """Say where the networks run; warn when a GPU is there (`read_gpus`) and the backend uses none."""
     if capabilities:
         return "GPU: " + ", ".join(gpu.name for gpu in gpus)
     cores = f"CPU with {os.cpu_count()} cores"
@@ -179,37 +180,3 @@ def describe_device(gpus, capabilities):
         f"{cores}. WARNING: a GPU is there ({names}) but it is not used. Locally run `make setup GPU=1`; "
         "on Colab choose Runtime > Change runtime type > GPU; then restart the kernel."
     )
-
-
-class LiveReport:
-    """Lines that stay and one line that changes: in a notebook in one cell output, else on the terminal.
-
-    Plain text in both cases, so that a saved notebook holds no widget.
-    """
-
-    def __init__(self):
-        self.lines, self.handle = [], None
-
-    def line(self, text):
-        """Add a line that stays."""
-        self.lines.append(text)
-        if not self._show_in_notebook(self.lines):
-            print(f"\r{text:<100}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
-
-    def live(self, text):
-        """Replace the line that changes; on a terminal only where someone can be watching."""
-        if not self._show_in_notebook([*self.lines, text]) and sys.stderr.isatty():
-            print(f"\r{text:<100}", end="", file=sys.stderr, flush=True)
-
-    def _show_in_notebook(self, lines):
-        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-        if not hasattr(shell, "kernel"):
-            return False
-        from IPython.display import display
-
-        content = {"text/plain": "\n".join(lines)}
-        if self.handle is None:
-            self.handle = display(content, raw=True, display_id=True)
-        else:
-            self.handle.update(content, raw=True)
-        return True

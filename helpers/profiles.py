@@ -21,11 +21,15 @@ class Profile:
     precision: str = "auto"  # "auto", "float32", "mixed_bfloat16" or "mixed_float16"; posts: float32
 
 
-FULL = Profile("full", synthetic_images=12_000, image_limit=None, epochs=24, variant_epochs=8, seeds=(1, 2, 3))
-QUICK = replace(FULL, name="quick", synthetic_images=6_000, image_limit=6_000, epochs=14, variant_epochs=2)
-QUICK = replace(QUICK, seeds=(1,))
-SMOKE = replace(QUICK, name="smoke", synthetic_images=160, image_limit=160, epochs=2, variant_epochs=1)
-SMOKE = replace(SMOKE, batch_size=32)
+FULL = Profile(
+    name="full", synthetic_images=12_000, image_limit=None, epochs=24, variant_epochs=6, seeds=(1, 2, 3)
+)
+QUICK = replace(
+    FULL, name="quick", synthetic_images=6_000, image_limit=6_000, epochs=10, variant_epochs=2, seeds=(1,)
+)
+SMOKE = replace(
+    QUICK, name="smoke", synthetic_images=160, image_limit=160, epochs=2, variant_epochs=1, batch_size=32
+)
 
 PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, FULL)}
 

@@ -16,7 +16,16 @@ import numpy as np
 from helpers import monitor
 from helpers.images import images_identity
 from helpers.models import Autoencoder, float32_copy
-from helpers.workspace import InputError, read_json, save_array, sha256_of, shown_path, write_json, written_whole
+from helpers.reporting import LiveReport
+from helpers.workspace import (
+    InputError,
+    read_json,
+    save_array,
+    sha256_of,
+    shown_path,
+    write_json,
+    written_whole,
+)
 
 STATE_FILE = "state.json"
 LOG_FILE = "log.csv"
@@ -58,7 +67,7 @@ def fit(model, train, valid, epochs, folder, learning_rate):
     Keras' BackupAndRestore is not used: it writes weights and epoch number one after the other, so
     that a kill in between repeats an epoch on weights that have seen it already.
     """
-    folder, report = Path(folder), monitor.LiveReport()
+    folder, report = Path(folder), LiveReport()
     model.compile(optimizer=keras.optimizers.Adam(learning_rate))
     settings = _settings(model, train, learning_rate)
     rows = _restore(model, folder, settings, report)

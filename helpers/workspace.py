@@ -106,7 +106,7 @@ def resolve_data(data):
 
 
 def shown_path(path):
-    """Path as shown to people: relative to the project or the results where it lies inside, never absolute."""
+    """Path as shown to people: relative to the project where it lies inside, never absolute."""
     path = Path(path).resolve()
     for base in (project_root(), Path.cwd()):
         if path.is_relative_to(base):

@@ -6,7 +6,9 @@ from helpers import latent, scores
 
 def correlated_points(n=4000, dimensions=6, seed=0):
     rng = np.random.default_rng(seed)
-    return (rng.standard_normal((n, dimensions)) @ rng.standard_normal((dimensions, dimensions)) + 3).astype("f4")
+    return (rng.standard_normal((n, dimensions)) @ rng.standard_normal((dimensions, dimensions)) + 3).astype(
+        "f4"
+    )
 
 
 def test_radii_are_euclidean_norms():
@@ -71,7 +73,7 @@ def test_random_steps_have_the_given_lengths_and_no_common_direction():
 
 def test_relative_error():
     z = np.array([[3.0, 4.0], [0.0, 2.0]])
-    assert scores.relative_error(z + [[0, 1.0]], z).tolist() == [0.2, 0.5]
+    assert scores.relative_error(z + np.array([0, 1.0]), z).tolist() == [0.2, 0.5]
 
 
 def test_explained_variance_share_of_perfect_and_mean_answers():

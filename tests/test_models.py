@@ -48,7 +48,9 @@ def test_autoencoder_gives_back_images_of_the_same_shape():
 
 def test_options_reach_both_networks():
     autoencoder = models.Autoencoder(z_dim=8, filters=(4, 6, 8), batch_norm=True, activation="selu")
-    kinds = [[type(layer).__name__ for layer in net.layers] for net in (autoencoder.encoder, autoencoder.decoder)]
+    kinds = [
+        [type(layer).__name__ for layer in net.layers] for net in (autoencoder.encoder, autoencoder.decoder)
+    ]
     assert [k.count("BatchNormalization") for k in kinds] == [3, 2]
     assert kinds[0].count("Conv2D") == kinds[1].count("Conv2DTranspose") == 3
     assert autoencoder.encoder.get_layer("flatten").output.shape[-1] == 12 * 12 * 8

@@ -79,10 +79,3 @@ def test_versions_are_named():
     line = monitor.describe_versions()
     assert line.startswith("Python 3.")
     assert "keras 3." in line
-
-
-def test_lines_stay_and_live_lines_need_a_terminal(capsys):
-    report = monitor.LiveReport()
-    report.live("changing")
-    report.line("staying")
-    assert capsys.readouterr().err == "staying\n"

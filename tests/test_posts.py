@@ -77,7 +77,10 @@ def write_celeba(monkeypatch, tmp_path, measurements, training_images=12_840):
 
 def cells_of(table, row_id):
     line = next(line for line in table.data.splitlines() if f"<td>{row_id}</td>" in line)
-    return [cell.removesuffix("</td>") for cell in line.removeprefix("<tr>").removesuffix("</tr>").split("<td>")[1:]]
+    return [
+        cell.removesuffix("</td>")
+        for cell in line.removeprefix("<tr>").removesuffix("</tr>").split("<td>")[1:]
+    ]
 
 
 def test_table_takes_the_verdict_from_celeba_where_it_has_a_value(monkeypatch, tmp_path):

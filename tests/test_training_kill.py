@@ -53,7 +53,9 @@ def final_weights(folder):
     state = json.loads((folder / "state.json").read_text())
     arrays = {}
     with h5py.File(folder / state["weights"]) as file:
-        file.visititems(lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+        )
     return arrays
 
 

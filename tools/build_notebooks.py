@@ -5,7 +5,6 @@ parameters (quick, synthetic faces); with --cells-only it writes the generated c
 """
 
 import argparse
-from pathlib import Path
 
 import nbformat
 
@@ -13,12 +12,13 @@ from helpers.workspace import project_root, written_whole
 from tools.execution import execute_notebook
 
 BOOTSTRAP = """\
-import pathlib, sys
+import sys
+from pathlib import Path
 
-folders = [pathlib.Path.cwd(), *pathlib.Path.cwd().parents, pathlib.Path("/content/drive/MyDrive/latent_faces")]
+folders = [Path.cwd(), *Path.cwd().parents, Path("/content/drive/MyDrive/latent_faces")]
 project = next((folder for folder in folders if (folder / "helpers" / "profiles.py").exists()), None)
 if project is None:
-    raise SystemExit("The project's folder is not here: open this notebook from inside it (see README.md).")
+    raise SystemExit("Open this notebook from inside the project's folder (see its README.md).")
 sys.path.insert(0, str(project))"""
 
 
@@ -37,7 +37,7 @@ def list_notebooks():
 
 
 def write_generated_cells(path, paths):
-    """Replace the cells tagged 'navigation' and 'bootstrap'; the notebook is left alone where they are right."""
+    """Replace the cells tagged 'navigation' and 'bootstrap'; write the notebook only if that changed it."""
     notebook = nbformat.read(path, as_version=4)
     generated = {"navigation": navigation(path, paths), "bootstrap": BOOTSTRAP}
     changed = False
@@ -62,6 +62,10 @@ def navigation(path, paths):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells-only", action="store_true", help="write the generated cells, execute nothing")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--cells-only", action="store_true", help="write the generated cells, execute nothing"
+    )
     build_all(parser.parse_args().cells_only)

@@ -33,7 +33,8 @@ PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <style>
 body {{ font-family: system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; }} td, th {{ padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: left; }}
+table {{ border-collapse: collapse; }}
+td, th {{ padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: left; }}
 </style></head>
 <body><h1>{title}</h1>
 <h2>Notebooks</h2><table><tr><th>notebook</th><th>page</th><th>file</th><th>time</th></tr>
@@ -53,7 +54,9 @@ def run_series(profile_name, data):
     seconds = {}
     for path in notebooks:
         print(f"{path.name}: profile {profile.name}, data {data_name(data)}", flush=True)
-        seconds[path.name] = execute_notebook(path, {"PROFILE": profile.name, "DATA": data}, results / path.name)
+        seconds[path.name] = execute_notebook(
+            path, {"PROFILE": profile.name, "DATA": data}, results / path.name
+        )
         _write_page(results / path.name)
         print(f"  done in {seconds[path.name]:.0f} s", flush=True)
     write_index(results, seconds, f"Latent Faces: {data_name(data)}, profile {profile.name}")
@@ -72,7 +75,8 @@ def _write_page(notebook_path):
 def write_index(results, seconds, title):
     """Write index.html: links to the executed notebooks and all measurements."""
     notebooks = [
-        f'<tr><td>{html.escape(_title(results / name))}</td><td><a href="{Path(name).stem}.html">read</a></td>'
+        f"<tr><td>{html.escape(_title(results / name))}</td>"
+        f'<td><a href="{Path(name).stem}.html">read</a></td>'
         f'<td><a href="{name}">{name}</a></td><td>{taken:.0f} s</td></tr>\n'
         for name, taken in seconds.items()
     ]
@@ -81,7 +85,9 @@ def write_index(results, seconds, title):
         f"<td>{html.escape(entry['unit'])}</td><td>{entry['notebook']}</td></tr>\n"
         for entry in read_json(results / MEASUREMENTS_FILE)
     ]
-    page = PAGE.format(title=html.escape(title), notebooks="".join(notebooks), measurements="".join(measurements))
+    page = PAGE.format(
+        title=html.escape(title), notebooks="".join(notebooks), measurements="".join(measurements)
+    )
     with written_whole(results / "index.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -123,12 +129,15 @@ def main(arguments=None):
     try:
         results = run_series(options.profile, options.data or None)
     except InputError as error:
-        print(error, file=sys.stderr)
+        print(f"{str(error).rstrip('.')}.", file=sys.stderr)
         return 2
     except CellExecutionError as error:
         print(f"{error}\nA notebook failed; run the same command again to go on.", file=sys.stderr)
         return 1
-    print(f"\nOpen {shown_path(results / 'index.html')} in a browser; the notebooks and measurements.json lie beside it.")
+    print(
+        f"\nOpen {shown_path(results / 'index.html')} in a browser; "
+        "the notebooks and measurements.json lie beside it."
+    )
     return 0
 
 

@@ -1,0 +1,151 @@
+"""The committed notebooks: sound as files, and executed whole at profile smoke by the run tool."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from helpers import posts
+from helpers.workspace import project_root
+from tools import build_notebooks
+
+NOTEBOOKS = build_notebooks.list_notebooks()
+LONGEST_CELL_LINES = 20
+LARGEST_FILE_BYTES = 1_000_000  # GitHub shows larger notebooks badly
+ROWS_OF_NOTEBOOK_01 = [
+    *(f"CII-{n:03d}" for n in (1, 2, 3, 4, 5, 6, 9, 10, 16, 17, 18, 19, 20)),
+    *(f"XIII-{n:03d}" for n in (9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20)),
+    *(f"COL-{n:03d}" for n in (13, 19, 20, 21, 22, 23, 24)),
+    *("VIII-054", "VIII-060"),
+]
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def tagged(notebook, tag):
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+class TestFile:
+    def test_cells_were_run_once_and_in_order(self, path):
+        counts = [cell.execution_count for cell in read(path).cells if cell.cell_type == "code"]
+        assert counts == list(range(1, len(counts) + 1))
+
+    def test_no_errors_warnings_or_machine_paths_in_outputs(self, path):
+        outputs = [out for cell in read(path).cells for out in cell.get("outputs", [])]
+        assert [out for out in outputs if out.output_type == "error"] == []
+        assert [out.text for out in outputs if out.get("name") == "stderr"] == []
+        assert not re.search(r"/(root|home|tmp|work|Users)/", path.read_text(encoding="utf-8"))
+
+    def test_it_can_be_shown_on_github(self, path):
+        assert path.stat().st_size < LARGEST_FILE_BYTES
+        assert "widgets" not in read(path).metadata
+
+    def test_it_has_the_anatomy_of_the_series(self, path):
+        notebook = read(path)
+        headings = [cell.source.splitlines()[0] for cell in notebook.cells if cell.source.startswith("#")]
+        assert sum(heading.startswith("# ") for heading in headings) == 1
+        assert headings[0].startswith(f"# {path.stem[:2]} ")
+        assert {"## Exercises", "## Summary"} <= set(headings)
+        assert [len(tagged(notebook, tag)) for tag in ("navigation", "bootstrap", "parameters")] == [2, 1, 1]
+
+    def test_cells_are_short(self, path):
+        lengths = [len(cell.source.splitlines()) for cell in read(path).cells if cell.cell_type == "code"]
+        assert max(lengths) <= LONGEST_CELL_LINES
+
+    def test_generated_cells_are_current(self, path):
+        notebook = read(path)
+        assert tagged(notebook, "bootstrap")[0].source == build_notebooks.BOOTSTRAP
+        navigation = build_notebooks.navigation(path, NOTEBOOKS)
+        assert [cell.source for cell in tagged(notebook, "navigation")] == [navigation, navigation]
+
+    def test_defaults_are_quick_and_synthetic(self, path):
+        values = {
+            node.targets[0].id: ast.literal_eval(node.value)
+            for node in ast.parse(tagged(read(path), "parameters")[0].source).body
+        }
+        assert values["PROFILE"] == "quick"
+        assert values["DATA"] is None
+
+
+@pytest.fixture(scope="module")
+def smoke_results(tmp_path_factory):
+    """Folder of results of the whole series at profile smoke, run by the command behind `make run`."""
+    folder = tmp_path_factory.mktemp("results")
+    command = [sys.executable, "-m", "tools.run_series", "--profile", "smoke"]
+    environment = {**os.environ, "LATENT_FACES_RESULTS": str(folder)}
+    done = subprocess.run(
+        command, cwd=project_root(), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "index.html" in done.stdout.splitlines()[-1]
+    return folder / "synthetic-smoke"
+
+
+def test_results_are_complete(smoke_results):
+    page = (smoke_results / "index.html").read_text(encoding="utf-8")
+    for path in NOTEBOOKS:
+        assert f'href="{path.name}"' in page
+        assert f'href="{path.stem}.html"' in page
+        assert (smoke_results / f"{path.stem}.html").stat().st_size > 100_000  # figures are embedded
+        assert (smoke_results / path.name).exists()
+
+
+def test_every_measurement_names_value_unit_and_notebook(smoke_results):
+    entries = json.loads((smoke_results / posts.MEASUREMENTS_FILE).read_text())
+    assert all(entry.keys() == {"id", "value", "unit", "notebook"} for entry in entries)
+    assert {entry["notebook"] for entry in entries} <= {path.stem for path in NOTEBOOKS}
+    assert all(isinstance(entry["value"], (int, float)) for entry in entries)
+
+
+def test_notebook_01_measures_its_rows(smoke_results):
+    values = {
+        entry["id"]: entry["value"] for entry in json.loads((smoke_results / "measurements.json").read_text())
+    }
+    assert set(ROWS_OF_NOTEBOOK_01) <= values.keys()
+    assert {"ae/train_loss", "ae/heldout_loss", "ae/radius_mean", "ae/radius_mode"} <= values.keys()
+    assert values["CII-016"] == values["CII-017"] == 4
+    assert values["XIII-009"] == 2
+    assert values["COL-021"] == pytest.approx(170_000 * 96 * 96 * 3 * 4 / 1e9)
+    assert values["XIII-020"] == pytest.approx(9216, rel=1e-5)
+    assert values["XIII-018"] * 9216 == pytest.approx(values["ae/train_loss"], rel=1e-4)
+    assert values["ae/radius_min"] < values["ae/radius_mean"] < values["ae/radius_max"]
+
+
+def test_notebook_01_shows_its_figures_and_a_verdict_on_every_row(smoke_results):
+    notebook = read(smoke_results / "01_train_autoencoder.ipynb")
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    assert sum("image/png" in out.get("data", {}) for out in outputs) == 7
+    tables = [
+        out.data["text/html"]
+        for out in outputs
+        if "the post says" in out.get("data", {}).get("text/html", "")
+    ]
+    assert len(tables) == 1
+    for line in re.findall(r"<tr><td>(.*)</td></tr>", tables[0]):
+        assert line.split("</td><td>")[-1], line
+
+
+def test_unknown_profile_and_missing_data_get_one_sentence():
+    for arguments, words in (
+        (["--profile", "huge"], "choose one of"),
+        (["--data", "nowhere"], "no file or folder"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.run_series", *arguments],
+            cwd=project_root(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
