@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.image_files import BadImage, is_image
+from data_prep.image_sources import read_listed
 from helpers.workspace import InputError
 
 ATTRIBUTE_COUNT = 40
@@ -30,7 +31,7 @@ def load_list(stem, given, source):
     if given is not None:
         return read_list(str(given), Path(given).expanduser().read_bytes)
     names = [name for name in (f"{stem}.txt", f"{stem}.csv") if name in source.lists]
-    return read_list(names[0], source.lists[names[0]]) if names else None
+    return read_list(names[0], lambda: read_listed(source, names[0])) if names else None
 
 
 def read_list(where, read):

@@ -34,7 +34,7 @@ def is_list(path):
 
 
 def image_names(path, files):
-    """Sorted paths of the images among `files`, and the same without the folder that they share."""
+    """Path of the folder that all images among `files` share, and their sorted names relative to it."""
     paths = sorted(filter(is_image, files))
     if not paths:
         raise InputError(f"{path} holds no JPEG or PNG images ({len(files)} other files)")
@@ -44,4 +44,4 @@ def image_names(path, files):
     shared = paths[0].rfind("/") + 1
     while not paths[-1].startswith(paths[0][:shared]):  # what the first and last share, all between them do
         shared = paths[0].rfind("/", 0, shared - 1) + 1
-    return paths, [name[shared:] for name in paths]
+    return paths[0][:shared], [name[shared:] for name in paths]

@@ -2,9 +2,7 @@
 
 import hashlib
 import os
-import threading
-from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -26,41 +24,61 @@ OFFICIAL_ARCHIVE = "img_align_celeba.zip"
 
 
 class ImageSource(NamedTuple):
-    """A zip archive or folder of images, open for reading."""
+    """Where images lie, as plain data that other processes can be given."""
 
-    path: Path
-    names: list  # sorted; relative to the folder that all images share
-    read: Callable  # index into names → bytes of that image file; raises BadImage
-    lists: dict  # file name of a CelebA list → function that returns its bytes
+    path: Path  # zip archive or folder
+    shared: str  # path in it of the folder that all images share, with a closing '/', or ''
+    names: list  # of the images, sorted, relative to that folder
+    entries: np.ndarray  # for each image: ZIP_ENTRY, or in a folder its size in bytes
+    lists: dict  # file name of a CelebA list → its path, or in a zip archive its entry (a tuple)
     identity: dict  # JSON: tells this source from others, the same wherever it lies
 
 
-@contextmanager
-def open_source(images):
-    """Yield the `ImageSource` of a zip archive, of a folder of images, or of a folder that holds such a zip.
+def find_source(images):
+    """The `ImageSource` of a zip archive, of a folder of images, or of a folder that holds such a zip.
 
     Raises InputError when there is nothing usable.
     """
     path = Path(images).expanduser()
-    with ExitStack() as stack:
-        try:
-            source = find_source(path, stack)
-        except OSError as error:
-            raise InputError(
-                f"{path} cannot be read ({error.strerror}); give --images a zip archive or a folder"
-            ) from error
-        yield source
-
-
-def find_source(path, stack):
-    """The `ImageSource` at a path; a file that it keeps open is closed with the ExitStack `stack`."""
-    archive = path
-    if path.is_dir():
+    try:
+        if not path.is_dir():
+            return zip_source(path)
         files = list_folder(path)
         archive = archive_in(path, files)
-        if archive is None:
-            return folder_source(path.resolve(), files)
-    return zip_source(archive, stack.enter_context(archive.open("rb")))
+        return zip_source(archive) if archive else folder_source(path.resolve(), files)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); give --images a zip archive or a folder"
+        ) from error
+
+
+@contextmanager
+def open_reader(source):
+    """Yield a function: index of an image → the bytes of its file; the function raises BadImage."""
+    if source.identity["kind"] == "zip":
+        with source.path.open("rb") as file:
+            yield lambda index: read_entry(file, source.entries[index].item())
+    else:
+        yield lambda index: read_photo(source, index)
+
+
+def read_photo(source, index):
+    """Bytes of an image file in a folder; BadImage when it is huge or cannot be read."""
+    if source.entries[index] > MAX_FILE_BYTES:
+        raise BadImage(f"has {source.entries[index]:,} bytes, too many for an image")
+    try:
+        return (source.path / (source.shared + source.names[index])).read_bytes()
+    except OSError as error:
+        raise BadImage(f"cannot be read ({error.strerror})") from error
+
+
+def read_listed(source, name):
+    """Bytes of one of the source's lists; raises OSError or BadImage."""
+    place = source.lists[name]
+    if isinstance(place, Path):
+        return place.read_bytes()
+    with source.path.open("rb") as file:
+        return read_entry(file, place)
 
 
 def archive_in(folder, files):
@@ -86,8 +104,7 @@ def fingerprint(names, *columns):
 def lists_beside(folder):
     """CelebA's lists in a folder, or where the official download has them: in Anno and Eval beside it."""
     places = (folder, folder.parent / "Anno", folder.parent / "Eval")
-    found = (place / name for place in places for name in LIST_NAMES if (place / name).is_file())
-    return {path.name: path.read_bytes for path in found}
+    return {name: place / name for place in places for name in LIST_NAMES if (place / name).is_file()}
 
 
 def list_folder(root):
@@ -121,9 +138,8 @@ def check_link(root, name):
 
 def folder_source(root, files):
     """Source of images that lie unpacked in a folder, at any depth."""
-    paths, names = image_names(root, files)
-    sizes = np.array([files[path] for path in paths])
-    lists = {PurePosixPath(path).name: (root / path).read_bytes for path in files if is_list(path)}
+    shared, names = image_names(root, files)
+    sizes = np.array([files[shared + name] for name in names])
     identity = {
         "kind": "folder",
         "name": root.name,
@@ -131,40 +147,25 @@ def folder_source(root, files):
         "entries": len(names),
         "fingerprint": fingerprint(names, sizes),
     }
-
-    def read(index):
-        if sizes[index] > MAX_FILE_BYTES:
-            raise BadImage(f"has {sizes[index]:,} bytes, too many for an image")
-        try:
-            return (root / paths[index]).read_bytes()
-        except OSError as error:
-            raise BadImage(f"cannot be read ({error.strerror})") from error
-
-    return ImageSource(root, names, read, lists_beside(root.parent) | lists, identity)
+    lists = {PurePosixPath(path).name: root / path for path in files if is_list(path)}
+    return ImageSource(root, shared, names, sizes, lists_beside(root.parent) | lists, identity)
 
 
-def zip_source(path, file):
-    """Source of the images in a zip archive that is open for reading.
+def zip_source(path):
+    """Source of the images in a zip archive.
 
-    Only five numbers an entry are kept: 200,000 `ZipInfo` objects would take 150 MB.
+    Only six numbers an entry are kept: 200,000 `ZipInfo` objects would take 150 MB.
     """
-    files = list_archive(path, file)
-    paths, names = image_names(path, files)
-    table = np.array([zip_entry(files[name]) for name in paths], ZIP_ENTRY)
-    lock = threading.Lock()
+    with path.open("rb") as file:
+        files = list_archive(path, file)
+    shared, names = image_names(path, files)
+    entries = np.array([zip_entry(files[shared + name]) for name in names], ZIP_ENTRY)
     identity = {
         "kind": "zip",
         "name": path.name,
         "bytes": path.stat().st_size,
         "entries": len(names),
-        "fingerprint": fingerprint(names, table["size"], table["crc"]),
+        "fingerprint": fingerprint(names, entries["size"], entries["crc"]),
     }
-
-    def read(index):
-        return read_entry(file, lock, table[index].item())
-
-    def list_reader(info):
-        return lambda: read_entry(file, lock, zip_entry(info))
-
-    lists = {PurePosixPath(name).name: list_reader(files[name]) for name in files if is_list(name)}
-    return ImageSource(path, names, read, lists | lists_beside(path.resolve().parent), identity)
+    lists = {PurePosixPath(name).name: zip_entry(files[name]) for name in files if is_list(name)}
+    return ImageSource(path, shared, names, entries, lists | lists_beside(path.resolve().parent), identity)

@@ -4,19 +4,16 @@ python -m data_prep.prepare_celeba --images ARCHIVE_OR_FOLDER --out FOLDER
 """
 
 import argparse
-import os
 import sys
-import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import PIL
-from PIL import Image
 
 from data_prep.celeba_lists import draw_splits, load_list, parse_attributes, parse_partition
-from data_prep.image_sources import open_source
+from data_prep.chunks import Task, npy_header, row_place
+from data_prep.image_sources import find_source
 from data_prep.packed import ATTRIBUTES, IMAGES, MANIFEST, NAMES, SPLITS, find_whole
-from data_prep.packing import JOURNAL, ROWS, Task, npy_header, pack_images
+from data_prep.packing import JOURNAL, ROWS, pack_images
 from data_prep.target import check_space, open_target
 from helpers.reporting import note
 from helpers.workspace import (
@@ -50,12 +47,14 @@ def prepare(
     `attributes`, `partition`: CelebA's lists; by default those found beside or among the images.
     `crop`: side of the central square that is cut out, in pixels; 0 for the largest of each image.
     `limit`: at most so many images, evenly spaced over the sorted names so that the splits keep their shares.
-    `workers`: threads; by default one for each processor. `skip_bad`: leave out images that cannot be read.
+    `workers`: processes; by default one for each processor, at most eight, and this one alone for few images.
+    `skip_bad`: leave out images that cannot be read.
 
     Returns the manifest (a dict). Raises InputError when something that was given cannot be used.
     """
     check_settings(crop, size, limit, workers)
-    with open_source(images) as source, open_target(out) as folder, bombs_are_errors():
+    source = find_source(images)
+    with open_target(out) as folder:
         chosen = choose(len(source.names), limit)
         lists = {
             "attributes": load_list("list_attr_celeba", attributes, source),
@@ -75,7 +74,7 @@ def prepare(
         columns, labels = label(source.names, chosen, **lists)
         del lists  # their text would take 100 MB for all of CelebA
         task = Task(source, chosen, crop, size, skip_bad)
-        packed = pack_images(task, folder, settings | {"pillow": PIL.__version__}, workers or os.cpu_count())
+        packed = pack_images(task, folder, settings | {"pillow": PIL.__version__}, workers)
         report(packed, crop, [source.names[index] for index in chosen])
         return publish(folder, task, packed, labels, settings | {"attribute_names": columns})
 
@@ -86,14 +85,6 @@ def check_settings(crop, size, limit, workers):
         raise InputError(f"--crop must lie between 0 and {MAX_SIDE}, --size between 1 and {MAX_SIDE} pixels")
     if any(number is not None and number < 1 for number in (limit, workers)):
         raise InputError("--limit and --workers must be at least 1")
-
-
-@contextmanager
-def bombs_are_errors():
-    """Let Pillow refuse, not only warn of, images with absurdly many pixels."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
 
 
 def choose(n, limit):
@@ -182,13 +173,12 @@ def remove_leftovers(folder):
 
 def keep_rows(folder, kept, size):
     """Copy the kept rows to a .npy file of their own, and return its path."""
+    check_space(folder, row_place(len(kept), size))
     row_bytes = size * size * 3
-    check_space(folder, len(kept) * row_bytes)
     with (folder / ROWS).open("rb") as rows, (folder / KEPT).open("wb") as target:
         target.write(npy_header(len(kept), size))
-        start = target.tell()
         for row in kept.tolist():
-            rows.seek(start + row * row_bytes)
+            rows.seek(row_place(row, size))
             target.write(rows.read(row_bytes))
     flush_to_disk(folder / KEPT)
     return folder / KEPT
@@ -206,7 +196,7 @@ def parse_arguments(arguments):
     )
     parser.add_argument("--size", type=int, default=96, help="side of the packed images in pixels")
     parser.add_argument("--limit", type=int, help="at most so many images, evenly spaced over the names")
-    parser.add_argument("--workers", type=int, help="threads; by default one for each processor")
+    parser.add_argument("--workers", type=int, help="processes; by default one for each processor")
     parser.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
     return parser.parse_args(arguments)
 

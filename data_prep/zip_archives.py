@@ -1,4 +1,4 @@
-"""Zip archives of images: checked, and their entries read in place by several threads."""
+"""Zip archives of images: checked, and their entries read in place."""
 
 import os
 import re
@@ -54,14 +54,14 @@ def check_entry_path(archive, name):
         raise InputError(f"{archive} holds the path {name!a}, which leads out of its folder; do not trust it")
 
 
-def read_entry(file, lock, entry):
+def read_entry(file, entry):
     """Bytes of the entry with these ZIP_ENTRY values; BadImage if it is encrypted, huge or damaged."""
     offset, packed, size, checksum, method, flags = entry
     if flags & 1:
         raise BadImage("is encrypted; make an archive without a password")
     if max(packed, size) > MAX_FILE_BYTES:
         raise BadImage(f"declares {max(packed, size):,} bytes, too many for an image")
-    data = read_packed(file, lock, offset, packed)
+    data = read_packed(file, offset, packed)
     if method == zipfile.ZIP_DEFLATED:
         data = inflate(data, size)
     elif method != zipfile.ZIP_STORED:
@@ -71,15 +71,14 @@ def read_entry(file, lock, entry):
     return data
 
 
-def read_packed(file, lock, offset, count):
+def read_packed(file, offset, count):
     """At most `count` bytes of the entry whose local header begins at `offset`, still packed."""
     try:
-        with lock:
-            file.seek(offset)
-            header = file.read(30)
-            if len(header) == 30:
-                file.seek(sum(struct.unpack("<HH", header[26:])), os.SEEK_CUR)  # name and extra field
-            return file.read(count)
+        file.seek(offset)
+        header = file.read(30)
+        if len(header) == 30:
+            file.seek(sum(struct.unpack("<HH", header[26:])), os.SEEK_CUR)  # name and extra field
+        return file.read(count)
     except OSError as error:
         raise BadImage(f"cannot be read ({error.strerror})") from error
 

@@ -8,9 +8,10 @@ import archives
 import numpy as np
 import pytest
 
-from data_prep import packing
+from data_prep import chunks
+from data_prep.chunks import CHUNK_ROWS, npy_header
 from data_prep.packed import check_packed
-from data_prep.packing import CHUNK_ROWS, JOURNAL, ROWS
+from data_prep.packing import JOURNAL, ROWS
 from data_prep.prepare_celeba import prepare
 
 COUNT = 3000
@@ -108,8 +109,8 @@ def interrupted(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return decode_really(*arguments)
 
-    decode_really = packing.decode
-    monkeypatch.setattr(packing, "decode", decode)
+    decode_really = chunks.decode
+    monkeypatch.setattr(chunks, "decode", decode)
     with pytest.raises(KeyboardInterrupt):
         prepare(source, tmp_path / "out", crop=20, size=8, workers=1)
     monkeypatch.undo()
@@ -119,7 +120,7 @@ def interrupted(tmp_path, monkeypatch):
 
 def mark_first_row(out):
     """Change the first packed byte, to see whether that row is kept or made anew; return its place."""
-    place = len(packing.npy_header(0, 8))
+    place = len(npy_header(0, 8))
     with (out / ROWS).open("r+b") as file:
         file.seek(place)
         old = file.read(1)
