@@ -31,6 +31,7 @@ test: setup
 	$(RUN) -m ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(RUN) -m pytest
+	KERAS_BACKEND=jax $(RUN) -m pytest -m backend
 
 lab: setup
 	$(VENV)/bin/jupyter lab notebooks

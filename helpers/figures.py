@@ -1,20 +1,24 @@
 """Figures of the series: one colour per quantity, every axis named."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 from helpers.latent import number_density
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; a quantity keeps its colour
-# in every notebook.
+# Okabe and Ito's palette, which colour-blind readers can tell apart. A quantity keeps its colour in
+# every notebook; several runs of one quantity differ in LINE_STYLES.
 COLOURS = {
     "train": "#0072B2",
     "held out": "#D55E00",
-    "autoencoder": "#0072B2",
+    "autoencoder": "#009E73",
     "surrogate": "#7F7F7F",
+    "N(0, 1)": "#E69F00",
+    "uniform box": "#56B4E9",
     "post": "#CC79A7",
-    "random": "#E69F00",
 }
+LINE_STYLES = ("-", "--", "-.")
 IMAGE_INCHES = 1.15  # width of one small image in a sheet
 
 
@@ -50,15 +54,13 @@ def plot_loss(log, title):
 def plot_radii(radii_by_label, width, title, posts_peak=None):
     """Number density of radii in intervals of `width`: `radii_by_label` maps a label to radii (n,).
 
-    The label 'surrogate' is drawn dashed in grey. `posts_peak` marks the posts' most frequent radius.
+    Labels that are not in COLOURS are runs of the autoencoder. `posts_peak` marks the posts' most
+    frequent radius.
     """
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-    colours = iter(("#0072B2", "#009E73", "#56B4E9", "#E69F00"))
-    for label, radii in radii_by_label.items():
-        centres, counts = number_density(radii, width)
-        grey = label.startswith("surrogate")
-        style = {"color": COLOURS["surrogate"], "linestyle": "--"} if grey else {"color": next(colours)}
-        axis.plot(centres, counts, label=label, **style)
+    for style, (label, radii) in zip(itertools.cycle(LINE_STYLES), radii_by_label.items(), strict=False):
+        colour = COLOURS.get(label, COLOURS["autoencoder"])
+        axis.plot(*number_density(radii, width), style, color=colour, label=label)
     if posts_peak:
         axis.axvline(posts_peak, color=COLOURS["post"], linestyle=":", label=f"the post's peak, {posts_peak}")
     axis.set(
@@ -71,18 +73,18 @@ def plot_radii(radii_by_label, width, title, posts_peak=None):
 
 
 def plot_errors(errors_by_label, threshold, title, xlabel):
-    """Histograms of relative errors on a logarithmic axis; the threshold is what 99 % of real images keep."""
+    """Histograms of relative errors (n,) on a logarithmic axis; the threshold is what 99 % of images keep.
+
+    The labels are keys of COLOURS.
+    """
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-    highest = max(errors.max() for errors in errors_by_label.values())
-    lowest = min(errors.min() for errors in errors_by_label.values())
-    bins = np.geomspace(lowest, highest, 60)
-    for colour, (label, errors) in zip(
-        ("#0072B2", "#E69F00", "#CC79A7", "#7F7F7F"), errors_by_label.items(), strict=False
-    ):
-        weights = np.full(len(errors), 1 / len(errors))
-        axis.hist(errors, bins, weights=weights, histtype="step", linewidth=1.6, color=colour, label=label)
+    together = np.concatenate(list(errors_by_label.values()))
+    bins = np.geomspace(together.min(), together.max(), 60)
+    for label, errors in errors_by_label.items():
+        shares = np.full(len(errors), 1 / len(errors))
+        axis.hist(errors, bins, weights=shares, histtype="step", lw=1.6, color=COLOURS[label], label=label)
     axis.axvline(threshold, color="black", linestyle=":", label="99 % of held-out images stay below")
     axis.set(title=title, xlabel=xlabel, ylabel="share of points per interval", xscale="log")
     axis.grid(alpha=0.3)
-    axis.legend()
+    axis.legend(loc="upper center")
     return figure

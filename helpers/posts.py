@@ -149,4 +149,6 @@ def _html_table(header, lines):
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in line) + "</tr>\n" for line in lines
     )
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
+    style = "<style>.latent-faces :is(th, td) { text-align: left; }</style>"  # Jupyter's own is right
+    table = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>"
+    return f'{style}<table class="latent-faces">\n{table}\n</table>'

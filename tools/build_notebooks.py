@@ -1,16 +1,19 @@
 """Bring the committed notebooks up to date: navigation and bootstrap cell, then fresh outputs.
 
-`python -m tools.build_notebooks` writes the generated cells and executes every notebook at its own
-parameters (quick, synthetic faces); with --cells-only it writes the generated cells and no outputs.
+`python -m tools.build_notebooks` writes the generated cells, executes every notebook at its own
+parameters (quick, synthetic faces) and saves the figure of the cell tagged 'readme' as the README's
+picture; with --cells-only it writes the generated cells and no outputs.
 """
 
 import argparse
+import base64
 
 import nbformat
 
 from helpers.workspace import project_root, written_whole
 from tools.execution import execute_notebook
 
+README_PICTURE = "notebooks/figures/reconstructions.png"
 BOOTSTRAP = """\
 import sys
 from pathlib import Path
@@ -29,6 +32,7 @@ def build_all(cells_only=False):
         write_generated_cells(path, paths)
         if not cells_only:
             execute_notebook(path, {}, path)
+            save_readme_picture(path)
 
 
 def list_notebooks():
@@ -59,6 +63,15 @@ def navigation(path, paths):
     if place + 1 < len(paths):
         links.append(f"[{paths[place + 1].stem} →]({paths[place + 1].name})")
     return " | ".join(links)
+
+
+def save_readme_picture(path):
+    """Write the figure of the cell tagged 'readme', if the notebook has one, to README_PICTURE."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if "readme" in cell.metadata.get("tags", []):
+            png = next(out.data["image/png"] for out in cell.outputs if "image/png" in out.get("data", {}))
+            with written_whole(project_root() / README_PICTURE) as temporary:
+                temporary.write_bytes(base64.b64decode(png))
 
 
 if __name__ == "__main__":

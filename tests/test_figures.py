@@ -1,0 +1,67 @@
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from helpers import figures
+
+RNG = np.random.default_rng(0)
+LOG = [{"epoch": n, "total_loss": 100 / n, "val_total_loss": 110 / n} for n in range(1, 6)]
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def draw(name):
+    radii = {"autoencoder": RNG.normal(16, 2, 500), "surrogate": RNG.normal(16, 1, 500)}
+    return {
+        "loss": lambda: figures.plot_loss(LOG, "title"),
+        "radii": lambda: figures.plot_radii(radii, 0.5, "title", posts_peak=16.75),
+        "errors": lambda: figures.plot_errors(
+            {"held out": RNG.random(50) + 0.1, "N(0, 1)": RNG.random(50) + 1}, 1.0, "title", "relative error"
+        ),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", ["loss", "radii", "errors"])
+def test_every_plot_names_its_axes_and_lines(name):
+    axis = draw(name).axes[0]
+    assert axis.get_title() == "title"
+    assert axis.get_xlabel()
+    assert axis.get_ylabel()
+    assert len(axis.get_legend().get_texts()) >= 2
+
+
+def test_a_quantity_keeps_its_colour():
+    loss = {line.get_label(): line.get_color() for line in draw("loss").axes[0].lines}
+    errors = {patch.get_label(): patch.get_edgecolor() for patch in draw("errors").axes[0].patches}
+    assert matplotlib.colors.to_rgba(loss["held out"]) == errors["held out"]
+    assert len(set(figures.COLOURS.values())) == len(figures.COLOURS)
+
+
+def test_radii_are_drawn_as_counts():
+    radii = np.array([1.1, 1.2, 1.7])
+    axis = figures.plot_radii({"autoencoder": radii}, 0.5, "title").axes[0]
+    assert axis.lines[0].get_xydata().tolist() == [[1.25, 2], [1.75, 1]]
+
+
+def test_runs_of_one_quantity_share_the_colour_and_differ_in_style():
+    radii = {f"seed {n}": RNG.normal(16, 2, 100) for n in (1, 2, 3)}
+    lines = figures.plot_radii(radii, 0.5, "title").axes[0].lines
+    assert {line.get_color() for line in lines} == {figures.COLOURS["autoencoder"]}
+    assert len({line.get_linestyle() for line in lines}) == 3
+
+
+def test_sheet_shows_every_image_once_beside_its_label():
+    images = RNG.random((7, 96, 96, 3), dtype=np.float32)
+    figure = figures.show_faces({"first": images[:4], "second": images[4:]}, "title")
+    shown = [axis.images[0].get_array() for axis in figure.axes if axis.images]
+    assert np.array_equal(np.stack(shown), images)
+    assert [figure.axes[i].get_ylabel() for i in (0, 4)] == ["first", "second"]
+    assert figure.get_suptitle() == "title"
