@@ -16,7 +16,7 @@ from helpers.reporting import note, progress_meter
 from helpers.workspace import flush_to_disk, written_whole
 
 ROWS, JOURNAL = ".images.unfinished.npy", ".images.journal"  # beside the files with final names
-FLUSH_SECONDS = 1.0  # a crash costs at most the work of this time
+FLUSH_SECONDS = 0.3  # a crash costs at most the work of this time
 
 
 class Packed(NamedTuple):

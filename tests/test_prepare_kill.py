@@ -6,6 +6,7 @@ import time
 
 import archives
 import numpy as np
+import psutil
 import pytest
 
 from data_prep import chunks
@@ -16,7 +17,7 @@ from data_prep.prepare_celeba import prepare
 
 COUNT = 3000
 KILLS = 5
-OPTIONS = ("--size", 128, "--workers", 1)  # larger images and one thread make a run long enough to be hit
+OPTIONS = ("--size", 128, "--workers", 2)  # larger images make a run long enough to be hit
 
 
 def records(out):
@@ -61,8 +62,10 @@ def kill_after(seconds, source, out, midway):
     time.sleep(seconds)
     if midway:
         wait_for_records(process, out)
+    workers = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.kill()
     process.communicate()
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
     if (out / "manifest.json").exists():
         check_packed(out, hashes=True)
         return 0
@@ -82,6 +85,20 @@ def test_kills_at_random_moments_change_nothing(many, tmp_path):
         assert archives.result(out) == undisturbed
         assert not (out / ROWS).exists() and not (out / JOURNAL).exists()
     assert any(0 < chunks < COUNT / CHUNK_ROWS for chunks in found), found
+
+
+def test_killed_worker_is_told_and_changes_nothing(many, tmp_path):
+    source, undisturbed, _ = many
+    out = tmp_path / "out"
+    process = start(source, out)
+    wait_for_records(process, out)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    max(workers, key=lambda worker: worker.memory_info().rss).kill()
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 2 and "worker process was ended" in stderr
+    assert archives.result(out) == {}
+    assert archives.run(source, out, *OPTIONS).returncode == 0
+    assert archives.result(out) == undisturbed
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a whole console only")
