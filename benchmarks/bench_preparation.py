@@ -50,7 +50,7 @@ def plain_loop(path):
         images = []
         for name in names:
             image = Image.open(io.BytesIO(archive.read(name))).convert("RGB").crop((15, 35, 163, 183))
-            images.append(np.asarray(image.resize((96, 96), Image.Resampling.HAMMING)))
+            images.append(np.asarray(image.resize((96, 96), Image.Resampling.BICUBIC)))
     return len(images) / (time.perf_counter() - started)
 
 

@@ -1,0 +1,110 @@
+import base64
+import json
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient.exceptions import CellExecutionError
+
+from helpers import posts
+from helpers.profiles import FULL, PROFILES, get_profile
+from helpers.workspace import InputError, sha256_of
+from tools import build_notebooks, execution, run_series
+
+
+def write_notebook(path, *sources):
+    """Notebook with a parameters cell `x = 1` and one code cell per source."""
+    cells = [nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]})]
+    cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+
+
+def test_parameters_are_injected_after_the_defaults(tmp_path):
+    write_notebook(tmp_path / "a.ipynb", "print(x)")
+    execution.execute_notebook(tmp_path / "a.ipynb", {"x": "it's 2"}, tmp_path / "done.ipynb")
+    done = nbformat.read(tmp_path / "done.ipynb", as_version=4)
+    assert [cell.source for cell in done.cells] == ["x = 1", 'x = "it\'s 2"', "print(x)"]
+    assert done.cells[2].outputs[0].text == "it's 2\n"
+    assert [cell.execution_count for cell in done.cells] == [1, 2, 3]
+
+
+def test_a_failed_notebook_is_kept_under_another_name(tmp_path, capsys):
+    write_notebook(tmp_path / "a.ipynb", "print('reached')", "1 / 0", "print('not reached')")
+    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+        execution.execute_notebook(tmp_path / "a.ipynb", {}, tmp_path / "done.ipynb")
+    assert not (tmp_path / "done.ipynb").exists()
+    failed = nbformat.read(tmp_path / "done.failed.ipynb", as_version=4)
+    assert failed.cells[1].outputs[0].text == "reached\n"
+    assert failed.cells[3].outputs == []
+    assert "reached" in capsys.readouterr().out
+
+
+def test_generated_cells_are_written_once(tmp_path):
+    paths = [tmp_path / f"{number:02d}_name.ipynb" for number in (1, 2, 3)]
+    tags = ["navigation", "bootstrap"]
+    cells = [nbformat.v4.new_markdown_cell("old", metadata={"tags": [tag]}) for tag in tags]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), paths[1])
+    build_notebooks.write_generated_cells(paths[1], paths)
+    first = paths[1].read_bytes()
+    navigation, bootstrap = (cell.source for cell in nbformat.read(paths[1], as_version=4).cells)
+    assert navigation == "[← 01_name](01_name.ipynb) | [Contents](../README.md) | [03_name →](03_name.ipynb)"
+    assert bootstrap == build_notebooks.BOOTSTRAP
+    assert len(bootstrap.splitlines()) <= 8
+    written = paths[1].stat().st_mtime_ns
+    build_notebooks.write_generated_cells(paths[1], paths)
+    assert (paths[1].stat().st_mtime_ns, paths[1].read_bytes()) == (written, first)
+
+
+def test_the_readme_picture_is_the_figure_of_its_cell(tmp_path, monkeypatch):
+    monkeypatch.setattr(build_notebooks, "README_PICTURE", str(tmp_path / "picture.png"))
+    png = {"image/png": base64.b64encode(b"picture").decode()}
+    cell = nbformat.v4.new_code_cell(metadata={"tags": ["readme"]})
+    cell.outputs = [nbformat.v4.new_output("display_data", data=png)]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+    build_notebooks.save_readme_picture(tmp_path / "a.ipynb")
+    assert (tmp_path / "picture.png").read_bytes() == b"picture"
+
+
+def test_bootstrap_finds_the_project_from_inside_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(build_notebooks.project_root() / "notebooks")
+    found = {}
+    exec(build_notebooks.BOOTSTRAP, found)
+    assert found["project"] == build_notebooks.project_root()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"README\.md"):
+        exec(build_notebooks.BOOTSTRAP, {})
+
+
+def test_celeba_measurements_hold_numbers_and_their_origin(packed, tmp_path, monkeypatch):
+    (tmp_path / "images").symlink_to(packed)
+    posts.save_measurements(tmp_path, "01_a", {"CII-010": 256}, {})
+    monkeypatch.setattr(run_series, "CELEBA_FILE", tmp_path / "measured.json")
+    run_series.write_celeba_measurements(tmp_path, FULL)
+    content = json.loads((tmp_path / "measured.json").read_text())
+    assert content["measurements"][0]["value"] == 256
+    assert (content["images"], content["training_images"]) == (60, 48)
+    assert content["images_sha256"] == sha256_of(packed / "images.npy")
+    assert content["seeds"] == [1, 2, 3]
+    assert {"python", "tensorflow", "keras", "numpy"} <= content["versions"].keys()
+
+
+def test_committed_celeba_measurements_belong_to_known_rows():
+    content = posts.load_celeba_measurements()
+    checklist = posts.load_checklist()
+    names = [entry["id"] for entry in content["measurements"]]
+    assert content["training_images"] == 12_840
+    assert len(names) == len(set(names))
+    unknown = [n for n in names if n.removesuffix(posts.SURROGATE_SUFFIX) not in checklist and "/" not in n]
+    assert unknown == []
+    assert all(np.isfinite(entry["value"]) for entry in content["measurements"])
+    radii = [e["value"] for e in content["measurements"] if e["id"].endswith("/radius_mean")]
+    assert len(radii) == 1 + 3  # the main run once more among the three seeds
+
+
+def test_profiles_have_the_posts_settings_at_full():
+    assert (FULL.epochs, FULL.batch_size, FULL.learning_rate, FULL.z_dim) == (24, 128, 0.0005, 256)
+    assert FULL.image_limit is None
+    assert [get_profile(name).name for name in PROFILES] == list(PROFILES) == ["smoke", "quick", "full"]
+    with pytest.raises(InputError, match="choose one of smoke, quick, full"):
+        get_profile("slow")
