@@ -48,6 +48,7 @@ def execute_notebook(path, parameters, target):
         raise
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
     nbformat.write(notebook, target)
+    target.with_suffix(".failed.ipynb").unlink(missing_ok=True)
     return time.monotonic() - started
 
 
