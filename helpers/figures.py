@@ -4,6 +4,7 @@ import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from helpers.latent import number_density
 
@@ -20,6 +21,12 @@ COLOURS = {
 }
 LINE_STYLES = ("-", "--", "-.")
 IMAGE_INCHES = 1.15  # width of one small image in a sheet
+JPEG_QUALITY = 90  # of 100
+
+
+def set_figure_format():
+    """Let notebooks keep figures as JPEG: sheets of faces as PNG make a file that GitHub does not show."""
+    set_matplotlib_formats("jpeg", pil_kwargs={"quality": JPEG_QUALITY})
 
 
 def show_faces(rows, title):

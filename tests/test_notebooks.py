@@ -123,7 +123,7 @@ def test_notebook_01_measures_its_rows(smoke_results):
 def test_notebook_01_shows_its_figures_and_a_verdict_on_every_row(smoke_results):
     notebook = read(smoke_results / "01_train_autoencoder.ipynb")
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
-    assert sum("image/png" in out.get("data", {}) for out in outputs) == 7
+    assert sum("image/jpeg" in out.get("data", {}) for out in outputs) == 7
     tables = [
         out.data["text/html"]
         for out in outputs

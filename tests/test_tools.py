@@ -57,13 +57,13 @@ def test_generated_cells_are_written_once(tmp_path):
 
 
 def test_the_readme_picture_is_the_figure_of_its_cell(tmp_path, monkeypatch):
-    monkeypatch.setattr(build_notebooks, "README_PICTURE", str(tmp_path / "picture.png"))
-    png = {"image/png": base64.b64encode(b"picture").decode()}
+    monkeypatch.setattr(build_notebooks, "README_PICTURE", str(tmp_path / "picture.jpg"))
+    jpeg = {"image/jpeg": base64.b64encode(b"picture").decode()}
     cell = nbformat.v4.new_code_cell(metadata={"tags": ["readme"]})
-    cell.outputs = [nbformat.v4.new_output("display_data", data=png)]
+    cell.outputs = [nbformat.v4.new_output("display_data", data=jpeg)]
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
     build_notebooks.save_readme_picture(tmp_path / "a.ipynb")
-    assert (tmp_path / "picture.png").read_bytes() == b"picture"
+    assert (tmp_path / "picture.jpg").read_bytes() == b"picture"
 
 
 def test_bootstrap_finds_the_project_from_inside_only(tmp_path, monkeypatch):

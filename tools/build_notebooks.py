@@ -13,7 +13,7 @@ import nbformat
 from helpers.workspace import project_root, written_whole
 from tools.execution import execute_notebook
 
-README_PICTURE = "notebooks/figures/reconstructions.png"
+README_PICTURE = "notebooks/figures/reconstructions.jpg"
 BOOTSTRAP = """\
 import sys
 from pathlib import Path
@@ -69,9 +69,9 @@ def save_readme_picture(path):
     """Write the figure of the cell tagged 'readme', if the notebook has one, to README_PICTURE."""
     for cell in nbformat.read(path, as_version=4).cells:
         if "readme" in cell.metadata.get("tags", []):
-            png = next(out.data["image/png"] for out in cell.outputs if "image/png" in out.get("data", {}))
+            jpeg = next(out.data["image/jpeg"] for out in cell.outputs if "image/jpeg" in out.get("data", {}))
             with written_whole(project_root() / README_PICTURE) as temporary:
-                temporary.write_bytes(base64.b64decode(png))
+                temporary.write_bytes(base64.b64decode(jpeg))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from helpers.workspace import (
 )
 from tools.execution import execute_notebook
 
+NOTEBOOK_DEFAULTS = {"PROFILE": "quick", "DATA": None}  # what the notebooks' own parameter cells say
+
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <style>
@@ -51,12 +53,12 @@ def run_series(profile_name, data):
     results = workspace_folder(data, profile.name)
     results.mkdir(parents=True, exist_ok=True)
     notebooks = sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    wanted = {"PROFILE": profile.name, "DATA": data}
+    parameters = {name: value for name, value in wanted.items() if value != NOTEBOOK_DEFAULTS[name]}
     seconds = {}
     for path in notebooks:
         print(f"{path.name}: profile {profile.name}, data {data_name(data)}", flush=True)
-        seconds[path.name] = execute_notebook(
-            path, {"PROFILE": profile.name, "DATA": data}, results / path.name
-        )
+        seconds[path.name] = execute_notebook(path, parameters, results / path.name)
         _write_page(results / path.name)
         print(f"  done in {seconds[path.name]:.0f} s", flush=True)
     write_index(results, seconds, f"Latent Faces: {data_name(data)}, profile {profile.name}")
