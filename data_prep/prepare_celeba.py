@@ -4,14 +4,17 @@ python -m data_prep.prepare_celeba --images ARCHIVE_OR_FOLDER --out FOLDER
 """
 
 import argparse
+import io
 import sys
 
 import numpy as np
 import PIL
+from PIL import Image
 
 from data_prep.celeba_lists import draw_splits, load_list, parse_attributes, parse_partition
 from data_prep.chunks import Task, npy_header, row_place
-from data_prep.image_sources import find_source
+from data_prep.image_files import BadImage
+from data_prep.image_sources import find_source, open_reader
 from data_prep.packed import ATTRIBUTES, IMAGES, MANIFEST, NAMES, SPLITS, find_whole
 from data_prep.packing import JOURNAL, ROWS, pack_images
 from data_prep.target import check_space, open_target
@@ -28,6 +31,7 @@ from helpers.workspace import (
 
 SPLIT_NAMES = ("train", "valid", "test")  # of the values 0, 1, 2
 CELEBA_EXTENT = "178×218"  # pixels
+CELEBA_CROP = 148  # pixels, the central square that holds the face
 KEPT = ".images.kept.npy"
 MAX_SIDE = 4096  # pixels
 NOTED = 10  # skipped images and image sizes that are named, of any number
@@ -77,6 +81,20 @@ def prepare(
         packed = pack_images(task, folder, settings | {"pillow": PIL.__version__}, workers)
         report(packed, crop, [source.names[index] for index in chosen])
         return publish(folder, task, packed, labels, settings | {"attribute_names": columns})
+
+
+def suggest_crop(images):
+    """Side of the central square to cut out, in pixels: 148 for CelebA's pictures, 0 (all of it) for others.
+
+    Judged by the first image; raises InputError when `images` holds none that can be read.
+    """
+    source = find_source(images)
+    with open_reader(source) as read:
+        try:
+            width, height = Image.open(io.BytesIO(read(0))).size
+        except (BadImage, OSError) as error:
+            raise InputError(f"{source.names[0]} in {source.path} cannot be read ({error})") from error
+    return CELEBA_CROP if f"{width}×{height}" == CELEBA_EXTENT else 0
 
 
 def check_settings(crop, size, limit, workers):

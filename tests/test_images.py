@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers import images
+from helpers.profiles import get_profile
+from helpers.workspace import InputError, read_json
 
 
 def batches(packed, **options):
@@ -58,3 +61,30 @@ def test_splits_do_not_overlap_and_none_is_lost(packed):
     assert sorted(np.concatenate(rows)) == images.rows_of_split(packed, None).tolist()
     with pytest.raises(KeyError):
         images.rows_of_split(packed, "validation")
+
+
+def test_own_photos_keep_their_largest_central_square(tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path / "results"))
+    (tmp_path / "photos").mkdir()
+    for number in range(12):
+        pixels = np.zeros((400, 600, 3), np.uint8)
+        pixels[:, 100:500] = 10 * number + 100  # the central square, and nothing of it left out
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number:02d}.jpg")
+    folder = images.ensure_images(tmp_path / "photos", get_profile("smoke"))
+    packed_images = np.load(folder / "images.npy")
+    assert packed_images.shape == (12, 96, 96, 3)
+    assert read_json(folder / "manifest.json")["crop"] == 0
+    assert (np.abs(packed_images[5].astype(int) - 150) < 12).all()
+
+
+def test_pictures_of_celebas_size_are_cut_as_celeba(faces_archive, tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path))
+    folder = images.ensure_images(faces_archive, get_profile("smoke"))
+    assert read_json(folder / "manifest.json")["crop"] == 148
+
+
+def test_data_without_images_is_said_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path / "results"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty"):
+        images.ensure_images(tmp_path / "empty", get_profile("smoke"))
