@@ -118,4 +118,4 @@ def is_celeba(data, images_folder):
     """True where packed images come from CelebA: not synthetic, and with CelebA's attribute names."""
     manifest = read_json(Path(images_folder) / "manifest.json") or {}
     synthetic = data is None or (resolve_data(data) / "factors.npy").exists()
-    return not synthetic and CELEBA_ATTRIBUTE in manifest.get("attribute_names", [])
+    return not synthetic and CELEBA_ATTRIBUTE in (manifest.get("attribute_names") or [])

@@ -55,3 +55,8 @@ def test_synthetic_faces_are_not_taken_for_celeba(faces_archive, packed, tmp_pat
     assert not workspace.is_celeba(None, packed)
     assert not workspace.is_celeba(faces_archive, packed)
     assert workspace.is_celeba(tmp_path, packed)  # the same attribute names without our factors beside
+
+
+def test_own_photos_without_attributes_are_not_taken_for_celeba(tmp_path):
+    workspace.write_json(tmp_path / "manifest.json", {"attribute_names": None})
+    assert not workspace.is_celeba(tmp_path, tmp_path)
