@@ -13,6 +13,7 @@ from PIL import Image
 
 from data_prep.celeba_lists import draw_splits, load_list, parse_attributes, parse_partition
 from data_prep.chunks import Task, npy_header, row_place
+from data_prep.decoding import RESIZE_FILTER
 from data_prep.image_files import BadImage
 from data_prep.image_sources import find_source, open_reader
 from data_prep.packed import ATTRIBUTES, IMAGES, MANIFEST, NAMES, SPLITS, find_whole
@@ -67,6 +68,7 @@ def prepare(
         settings = {
             "crop": crop,
             "size": size,
+            "filter": RESIZE_FILTER.name,
             "limit": limit,
             "source": source.identity,
             "lists": {kind: table and table.sha256 for kind, table in lists.items()},
