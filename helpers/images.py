@@ -7,7 +7,7 @@ import numpy as np
 
 from data_prep.prepare_celeba import prepare, suggest_crop
 from data_prep.synthetic_faces import make_synthetic_faces
-from helpers.workspace import read_json, resolve_data, workspace_folder
+from helpers.workspace import InputError, read_json, resolve_data, shown_path, workspace_folder
 
 SPLITS = {"train": 0, "valid": 1, "test": 2}  # codes in splits.npy, as in CelebA's partition file
 SYNTHETIC_SEED = 1
@@ -47,6 +47,16 @@ def load_images(folder, rows):
     return images[rows].astype(np.float32) / np.float32(255)
 
 
+def load_attributes(folder):
+    """Attributes int8 0/1 (n, 40) of all images in a packed folder; InputError where there are none."""
+    path = Path(folder) / "attributes.npy"
+    if not path.exists():
+        raise InputError(
+            f"The images in {shown_path(folder)} have no attributes; give CelebA's list with them."
+        )
+    return np.load(path, allow_pickle=False)
+
+
 def images_identity(folder):
     """sha256 of images.npy as its manifest states it: two trainings on equal data share it."""
     return read_json(Path(folder) / "manifest.json")["files"]["images.npy"]["sha256"]
@@ -57,14 +67,16 @@ class ImageBatches(keras.utils.PyDataset):
 
     Shuffled, the order of an epoch depends on `seed` and `epoch` alone; setting `epoch` therefore
     puts a resumed training exactly where it left off. `flip` mirrors a random half of the images.
+    With `attributes`, each batch brings its images' attributes (batch, 40), int8 0/1, as labels.
     Source: posts COL-013, COL-019, COL-023 (slices handed out by a generator).
     """
 
-    def __init__(self, folder, split, batch_size, shuffle=False, flip=False, seed=0):
+    def __init__(self, folder, split, batch_size, shuffle=False, flip=False, attributes=False, seed=0):
         super().__init__(workers=1)
         self.folder, self.split, self.batch_size = Path(folder), split, batch_size
         self.shuffle, self.flip, self.seed = shuffle, flip, seed
         self.rows = rows_of_split(folder, split)
+        self.attributes = load_attributes(folder) if attributes else None
         self.set_epoch(0)
 
     def set_epoch(self, epoch):
@@ -88,4 +100,4 @@ class ImageBatches(keras.utils.PyDataset):
         images = load_images(self.folder, self.order[batch])
         mirrored = self.mirrored[batch]
         images[mirrored] = images[mirrored, :, ::-1]
-        return (images,)
+        return (images,) if self.attributes is None else (images, self.attributes[self.order[batch]])

@@ -1,8 +1,9 @@
-"""Encoder, decoder and autoencoder of the posts, in Keras 3 for the backends tensorflow and jax.
+"""The networks of the series, in Keras 3 for the backends tensorflow and jax.
 
 Loss convention of the whole project, stated here once: nats per image. Reconstruction is the sum
-over pixels of the channel mean of the binary cross-entropy; it is averaged over the batch. The posts'
-"0.49 per pixel" is this value divided by 96 x 96 (XIII-018 to XIII-020).
+over pixels of the channel mean of the binary cross-entropy, the KL loss `fact` times the divergence
+summed over the latent dimensions; both are averaged over the batch. The posts' "0.49 per pixel" is the
+reconstruction divided by 96 x 96 (XIII-018 to XIII-020).
 """
 
 import keras
@@ -12,6 +13,9 @@ IMAGE_SIZE = 96  # pixels, width and height (CII-019)
 COLOUR_CHANNELS = 3
 KERNEL_SIZE = 3  # pixels
 LEAKY_RELU_SLOPE = 0.3  # slope for negative inputs: the default of the LeakyReLU layer that the posts use
+EPSILON_CLIP = 5.0  # largest |epsilon| of the sampling layer, in standard deviations (XIII-067)
+DRAWS_PER_EPOCH = 1_000_000  # more than any epoch has batches: no two epochs share a state of the generator
+FEATURES = 128  # width of the attribute classifier's last hidden layer
 
 
 def build_encoder(
@@ -22,25 +26,39 @@ def build_encoder(
     filters=(32, 64, 128, 256),
     strides=2,
     activation="leaky_relu",
+    initializer="glorot_uniform",
+    logvar_bias=0.0,
 ):
     """Encoder: images (batch, 96, 96, 3) in [0, 1] to z (batch, z_dim), or to (mu, logvar) if variational.
 
     One Conv2D per entry of `filters`; `extra_dense` puts a Dense layer of that width between Flatten
-    and the heads, `batch_norm` a BatchNormalization before each convolution's activation. z, mu and
-    logvar are float32 under every precision policy. Source: CII-016, XIII-010, XIII-011.
+    and the heads, `batch_norm` a BatchNormalization before ("after": behind) each convolution's
+    activation. `initializer` draws the convolutions' starting weights, `logvar_bias` is where logvar
+    starts. z, mu and logvar are float32 under every precision policy. Source: CII-016, XII-016,
+    XIII-009 to XIII-011.
     """
     images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS), name="images")
     x = images
     for number, width in enumerate(filters, start=1):
-        x = layers.Conv2D(width, KERNEL_SIZE, strides, padding="same", name=f"conv_{number}")(x)
-        x = _normalise_and_activate(x, batch_norm, activation, f"conv_{number}")
+        convolution = layers.Conv2D(
+            width,
+            KERNEL_SIZE,
+            strides,
+            padding="same",
+            kernel_initializer=initializer,
+            name=f"conv_{number}",
+        )
+        x = _normalise_and_activate(convolution(x), batch_norm, activation, f"conv_{number}")
     x = layers.Flatten(name="flatten")(x)
     if extra_dense:
         x = layers.Dense(extra_dense, name="extra_dense")(x)
         x = _activation_layer(activation, name="extra_dense_activation")(x)
-    heads = ("mu", "logvar") if variational else ("z",)
-    outputs = [layers.Dense(z_dim, dtype="float32", name=name)(x) for name in heads]
-    return keras.Model(images, outputs if variational else outputs[0], name="encoder")
+    if not variational:
+        return keras.Model(images, layers.Dense(z_dim, dtype="float32", name="z")(x), name="encoder")
+    mu = layers.Dense(z_dim, dtype="float32", name="mu")(x)
+    start = keras.initializers.Constant(logvar_bias)
+    logvar = layers.Dense(z_dim, dtype="float32", bias_initializer=start, name="logvar")(x)
+    return keras.Model(images, [mu, logvar], name="encoder")
 
 
 def build_decoder(
@@ -67,9 +85,11 @@ def build_decoder(
 
 
 def _normalise_and_activate(x, batch_norm, activation, name):
-    if batch_norm:
-        x = layers.BatchNormalization(name=f"{name}_norm")(x)
-    return _activation_layer(activation, name=f"{name}_activation")(x)
+    activate = _activation_layer(activation, name=f"{name}_activation")
+    if not batch_norm:
+        return activate(x)
+    normalise = layers.BatchNormalization(name=f"{name}_norm")
+    return normalise(activate(x)) if batch_norm == "after" else activate(normalise(x))
 
 
 def _activation_layer(activation, name):
@@ -83,8 +103,48 @@ def reconstruction_loss(images, reconstructions):
     return ops.sum(ops.mean(ops.binary_crossentropy(images, reconstructions), axis=-1), axis=(1, 2))
 
 
+def kl_divergence(mu, logvar):
+    """Nats per image (batch,) between N(mu, exp(logvar)) and N(0, 1), summed over the latent dimensions.
+
+    ½ Σ (mu² + exp(logvar) − logvar − 1). Source: XIII-048; Kingma and Welling 2014, appendix B.
+    """
+    return ops.sum(ops.square(mu) + ops.exp(logvar) - logvar - 1, axis=-1) / 2
+
+
+def draw_z(mu, logvar, seed, clip=EPSILON_CLIP, factor=1.0):
+    """One draw of z (batch, z_dim): mu + exp(logvar / 2) · epsilon · factor, epsilon from N(0, 1).
+
+    Values of epsilon beyond ±`clip` become ±`clip` (None: as drawn). Source: XIII-062, 067, 068.
+    """
+    epsilon = keras.random.normal(ops.shape(mu), dtype="float32", seed=seed)
+    if clip:
+        epsilon = ops.clip(epsilon, -clip, clip)
+    return mu + ops.exp(logvar / 2) * epsilon * factor
+
+
+class Network(keras.Model):
+    """What the trainable models share: they are built from their options, without seeing data."""
+
+    def __init__(self, **options):
+        super().__init__(name=type(self).__name__.lower())
+        self.options = options
+        self.make_parts(**options)
+        self.build((None, IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS))
+
+    def build(self, input_shape):
+        """The parts are built already; Keras only has to know it."""
+        self.built = True
+
+    def set_epoch(self, epoch):
+        """Put random draws where they stand at the beginning of this epoch (from 0); here there are none."""
+
+    def get_config(self):
+        """Options from which the same network can be made again."""
+        return dict(self.options)
+
+
 @keras.saving.register_keras_serializable("latent_faces")
-class Autoencoder(keras.Model):
+class Autoencoder(Network):
     """Autoencoder with `.encoder` and `.decoder`; trains on batches of images alone.
 
     `options` are those of `build_encoder` that the decoder shares: batch_norm, filters, strides,
@@ -92,15 +152,12 @@ class Autoencoder(keras.Model):
     """
 
     def __init__(self, z_dim=256, **options):
-        super().__init__(name="autoencoder")
-        self.options = {"z_dim": z_dim, **options}
+        super().__init__(z_dim=z_dim, **options)
+
+    def make_parts(self, z_dim, **options):
+        """Make encoder and decoder."""
         self.encoder = build_encoder(z_dim, **options)
         self.decoder = build_decoder(z_dim, **options)
-        self.build((None, IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS))
-
-    def build(self, input_shape):
-        """Encoder and decoder are built already; Keras only has to know it."""
-        self.built = True
 
     def call(self, images, training=False):
         """Reconstructions (batch, 96, 96, 3), float32 in (0, 1)."""
@@ -110,9 +167,110 @@ class Autoencoder(keras.Model):
         """Mean reconstruction loss of the batch, nats per image."""
         return ops.mean(reconstruction_loss(x, y_pred))
 
-    def get_config(self):
-        """Options from which `Autoencoder(**config)` rebuilds the same network."""
-        return dict(self.options)
+
+@keras.saving.register_keras_serializable("latent_faces")
+class VariationalAutoencoder(Network):
+    """Variational autoencoder: `.encoder` gives mu and logvar, `.decoder` takes z.
+
+    `fact` is the weight of the KL loss, `epsilon_clip` the largest |epsilon| (None: any). `batch_norm`,
+    `extra_dense`, `initializer` and `logvar_bias` concern the encoder alone, as in post XII;
+    `shared` are filters, strides and activation of both networks. Assigning 0 to
+    `vae.epsilon_factor` switches the noise off: z is mu. Logs total_loss, reco_loss and kl_loss in nats
+    per image; beside them batch means of logvar, of its largest component and of mu's radius.
+    Source: XII-018 to XII-020, XIII-046, 062, 067, 068.
+    """
+
+    LOGGED = ("total_loss", "reco_loss", "kl_loss", "logvar_mean", "logvar_max", "radius_mean")
+
+    def __init__(
+        self,
+        z_dim=256,
+        fact=1e-5,
+        epsilon_clip=EPSILON_CLIP,
+        batch_norm=True,
+        extra_dense=None,
+        initializer="glorot_uniform",
+        logvar_bias=0.0,
+        **shared,
+    ):
+        super().__init__(
+            z_dim=z_dim,
+            fact=fact,
+            epsilon_clip=epsilon_clip,
+            batch_norm=batch_norm,
+            extra_dense=extra_dense,
+            initializer=initializer,
+            logvar_bias=logvar_bias,
+            **shared,
+        )
+
+    def make_parts(
+        self, z_dim, fact, epsilon_clip, batch_norm, extra_dense, initializer, logvar_bias, **shared
+    ):
+        """Make encoder, decoder, the source of epsilon and what is logged."""
+        special = {"batch_norm": batch_norm, "extra_dense": extra_dense}
+        start = {"initializer": initializer, "logvar_bias": logvar_bias}
+        self.encoder = build_encoder(z_dim, variational=True, **special, **start, **shared)
+        self.decoder = build_decoder(z_dim, **shared)
+        self.fact, self.epsilon_clip = fact, epsilon_clip
+        self.seed_generator = keras.random.SeedGenerator()
+        self.noise_seed = int(self.seed_generator.state[0])
+        self.epsilon_factor = keras.Variable(1.0, trainable=False, dtype="float32", name="epsilon_factor")
+        self.trackers = [keras.metrics.Mean(name=name) for name in self.LOGGED]
+
+    def set_epoch(self, epoch):
+        """Take this epoch's epsilon: Keras does not save the generator's state with the weights."""
+        self.seed_generator.state.assign([self.noise_seed, epoch * DRAWS_PER_EPOCH])
+
+    def call(self, images, training=False):
+        """Reconstructions (batch, 96, 96, 3), float32 in (0, 1), of a z drawn for each image; mu; logvar."""
+        mu, logvar = self.encoder(images, training=training)
+        z = draw_z(mu, logvar, self.seed_generator, self.epsilon_clip, self.epsilon_factor)
+        return self.decoder(z, training=training), mu, logvar
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Mean reconstruction plus KL loss of the batch, nats per image."""
+        rebuilt, mu, logvar = y_pred
+        reco_loss = ops.mean(reconstruction_loss(x, rebuilt))
+        kl_loss = self.fact * ops.mean(kl_divergence(mu, logvar))
+        radius = ops.mean(ops.norm(mu, axis=-1))
+        values = (reco_loss + kl_loss, reco_loss, kl_loss, ops.mean(logvar), ops.max(logvar), radius)
+        for tracker, value in zip(self.trackers, values, strict=True):
+            tracker.update_state(value, sample_weight=ops.shape(x)[0])
+        return reco_loss + kl_loss
+
+
+@keras.saving.register_keras_serializable("latent_faces")
+class AttributeClassifier(Network):
+    """Convolutional network that tells CelebA's attributes of an image; `.features` is its last hidden layer.
+
+    Trained on the attributes, it has learned what matters in a face: distances between its features
+    (128) judge images better than distances between pixels.
+    """
+
+    def __init__(self, attributes=40):
+        super().__init__(attributes=attributes)
+
+    def make_parts(self, attributes):
+        """Make the network up to the features, and the head that reads the attributes off them."""
+        images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS), name="images")
+        x = images
+        for number, width in enumerate((32, 64, 128, 256), start=1):
+            x = layers.Conv2D(width, KERNEL_SIZE, 2, padding="same", name=f"conv_{number}")(x)
+            x = _normalise_and_activate(x, True, "relu", f"conv_{number}")
+        x = layers.Flatten(name="flatten")(layers.AveragePooling2D(2, name="pool")(x))
+        features = layers.Dense(FEATURES, activation="relu", dtype="float32", name="features")(x)
+        self.features = keras.Model(images, features, name="features")
+        self.head = layers.Dense(attributes, dtype="float32", name="head")
+        self.head.build((None, FEATURES))
+
+    def call(self, images, training=False):
+        """Logits (batch, attributes) of each attribute's probability."""
+        return self.head(self.features(images, training=training))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Mean binary cross-entropy over the attributes, nats per attribute."""
+        return ops.mean(ops.binary_crossentropy(ops.cast(y, "float32"), y_pred, from_logits=True))
 
 
 def float32_copy(model):

@@ -1,8 +1,7 @@
-"""Training that can be killed at any moment, and encoding with the trained network."""
+"""Training that can be killed at any moment, and loading what was trained."""
 
 import csv
 import gc
-import hashlib
 import json
 import math
 import os
@@ -11,16 +10,14 @@ from datetime import datetime
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from helpers import monitor
 from helpers.images import images_identity
-from helpers.models import Autoencoder, float32_copy
+from helpers.models import AttributeClassifier, Autoencoder, VariationalAutoencoder
 from helpers.reporting import LiveReport
 from helpers.workspace import (
     InputError,
     read_json,
-    save_array,
     sha256_of,
     shown_path,
     write_json,
@@ -30,7 +27,7 @@ from helpers.workspace import (
 STATE_FILE = "state.json"
 LOG_FILE = "log.csv"
 LIVE_LINE_SECONDS = 2.0  # pause between two readings of the loss within an epoch
-MODELS = {"Autoencoder": Autoencoder}
+MODELS = {model.__name__: model for model in (Autoencoder, VariationalAutoencoder, AttributeClassifier)}
 
 
 class TrainingDiverged(RuntimeError):
@@ -150,9 +147,15 @@ class EpochKeeper(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.settings, self.rows = folder, settings, rows
         self.epochs, self.images_per_epoch, self.report = epochs, images_per_epoch, report
+        self.parts = ()
+
+    def on_train_begin(self, logs=None):
+        """Find out what the model logs beside the total loss."""
+        self.parts = [name for name in getattr(self.model, "LOGGED", ()) if name != "total_loss"]
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Start the clock of the epoch."""
+        """Start the clock, and the random draws, of the epoch."""
+        self.model.set_epoch(epoch)
         self.started = self.last_reading = time.monotonic()
         self.seconds = None
 
@@ -177,12 +180,15 @@ class EpochKeeper(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "total_loss": self._check(logs["loss"]),
             "val_total_loss": float(logs["val_loss"]),
+            **{name: float(value) for name, value in logs.items() if name.removeprefix("val_") in self.parts},
             "seconds": round(seconds, 2),
             "images_per_second": round(self.images_per_epoch / seconds, 1),
             "peak_rss_gigabytes": round(monitor.memory().process_peak / monitor.GIGABYTE, 3),
         }
+        parts = "".join(f"{name} {row[name]:.4f}  " for name in ("reco_loss", "kl_loss") if name in row)
         self.report.line(
-            f"{self._epoch()}  total_loss {row['total_loss']:8.2f}  held out {row['val_total_loss']:8.2f}  "
+            f"{self._epoch()}  total_loss {row['total_loss']:8.2f}  {parts}"
+            f"held out {row['val_total_loss']:8.2f}  "
             f"{row['images_per_second']:6.0f} images/s  peak RAM {row['peak_rss_gigabytes']:.2f} GB"
         )
         self.rows.append(row)
@@ -223,38 +229,6 @@ def _write_log(folder, rows):
         writer = csv.DictWriter(file, fieldnames=rows[0])
         writer.writeheader()
         writer.writerows(rows)
-
-
-def encode(encoder, batches, target):
-    """z-points (n, z_dim), float32, of all rows of `batches` in their order; kept in `target` (.npy).
-
-    The encoder computes wholly in float32 whatever it was trained in. A `target` that the same weights
-    made from the same images is loaded instead. `batches` must not be shuffled. Source: COL-019, COL-023.
-    """
-    identity = {
-        "weights_sha256": _weights_identity(encoder),
-        "images": images_identity(batches.folder),
-        "split": batches.split,
-    }
-    target = Path(target)
-    sidecar = target.with_suffix(".json")
-    known = read_json(sidecar)
-    if known and target.exists() and known == {**identity, "sha256": sha256_of(target)}:
-        return np.load(target, allow_pickle=False)
-    if batches.shuffle or batches.flip:
-        raise ValueError("encode needs batches without shuffle and flip: z-points keep the images' order.")
-    z_points = float32_copy(encoder).predict(batches, verbose=0)
-    save_array(target, z_points)
-    write_json(sidecar, {**identity, "sha256": sha256_of(target)})
-    return z_points
-
-
-def _weights_identity(model):
-    """sha256 over all weights of a model in memory."""
-    digest = hashlib.sha256()
-    for array in model.get_weights():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def free_memory():

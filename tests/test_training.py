@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import images, models, training
+from helpers import encoding, images, models, training
 from helpers.workspace import InputError
 
 pytestmark = pytest.mark.backend
@@ -120,7 +120,7 @@ def test_nan_stops_training_and_keeps_what_is_whole(packed, tmp_path):
 def test_z_points_keep_the_order_of_the_images(packed, tmp_path):
     autoencoder, _ = train_up_to(1, tmp_path / "ae", packed)
     everything = images.ImageBatches(packed, None, 16)
-    z_points = training.encode(autoencoder.encoder, everything, tmp_path / "z_points.npy")
+    z_points = encoding.encode(autoencoder.encoder, everything, tmp_path / "z_points.npy")
     direct = keras.ops.convert_to_numpy(autoencoder.encoder(images.load_images(packed, np.arange(60))))
     assert z_points.shape == (60, 8)
     assert z_points.dtype == np.float32
@@ -132,7 +132,7 @@ def test_encoding_runs_in_float32_whatever_the_policy(packed, tmp_path):
     training.choose_precision("mixed_bfloat16")
     autoencoder, _ = train_up_to(1, tmp_path / "ae", packed)
     valid = images.ImageBatches(packed, "valid", 16)
-    z_points = training.encode(autoencoder.encoder, valid, tmp_path / "z.npy")
+    z_points = encoding.encode(autoencoder.encoder, valid, tmp_path / "z.npy")
     exact = models.float32_copy(autoencoder.encoder)(images.load_images(packed, valid.rows))
     assert np.allclose(z_points, exact, atol=1e-6)
     rounded = keras.ops.convert_to_numpy(keras.ops.cast(keras.ops.cast(z_points, "bfloat16"), "float32"))
@@ -142,18 +142,18 @@ def test_encoding_runs_in_float32_whatever_the_policy(packed, tmp_path):
 def test_z_points_are_reused_only_for_the_same_weights(packed, tmp_path):
     autoencoder, _ = train_up_to(1, tmp_path / "ae", packed)
     valid, target = images.ImageBatches(packed, "valid", 16), tmp_path / "z.npy"
-    first = training.encode(autoencoder.encoder, valid, target)
+    first = encoding.encode(autoencoder.encoder, valid, target)
     written = target.stat().st_mtime_ns
-    assert np.array_equal(training.encode(autoencoder.encoder, valid, target), first)
+    assert np.array_equal(encoding.encode(autoencoder.encoder, valid, target), first)
     assert target.stat().st_mtime_ns == written
     autoencoder.encoder.set_weights([2 * w for w in autoencoder.encoder.get_weights()])
-    assert not np.array_equal(training.encode(autoencoder.encoder, valid, target), first)
+    assert not np.array_equal(encoding.encode(autoencoder.encoder, valid, target), first)
 
 
 def test_shuffled_batches_cannot_be_encoded(packed, tmp_path):
     shuffled = images.ImageBatches(packed, "valid", 16, shuffle=True)
     with pytest.raises(ValueError, match="without shuffle"):
-        training.encode(models.build_encoder(z_dim=8, filters=(4, 4)), shuffled, tmp_path / "z.npy")
+        encoding.encode(models.build_encoder(z_dim=8, filters=(4, 4)), shuffled, tmp_path / "z.npy")
 
 
 @pytest.mark.parametrize(
