@@ -14,10 +14,19 @@ COLOURS = {
     "train": "#0072B2",
     "held out": "#D55E00",
     "autoencoder": "#009E73",
+    "tiny-KL VAE": "#882255",
+    "fact-5 VAE": "#999933",
     "surrogate": "#7F7F7F",
     "N(0, 1)": "#E69F00",
     "uniform box": "#56B4E9",
     "post": "#CC79A7",
+}
+PARTS = {  # of a network, by the beginning of a layer's name
+    "conv": ("convolutions", "#56B4E9"),
+    "extra_dense": ("extra Dense", "#E69F00"),
+    "mu": ("Flatten → mu", "#882255"),
+    "logvar": ("Flatten → logvar", "#CC79A7"),
+    "dense": ("Dense → first maps", "#009E73"),
 }
 LINE_STYLES = ("-", "--", "-.")
 IMAGE_INCHES = 1.15  # width of one small image in a sheet
@@ -94,4 +103,54 @@ def plot_errors(errors_by_label, threshold, title, xlabel):
     axis.set(title=title, xlabel=xlabel, ylabel="share of points per interval", xscale="log")
     axis.grid(alpha=0.3)
     axis.legend(loc="upper center")
+    return figure
+
+
+def plot_parameters(networks, title):
+    """Bars of parameters by part of the network: `networks` maps a label to a model of Keras."""
+    figure, axis = plt.subplots(figsize=(8, 0.5 * len(networks) + 1.6), layout="constrained")
+    labels, ends = list(networks), np.zeros(len(networks))
+    for prefix, (part, colour) in PARTS.items():
+        counts = np.array([_count_part(network, prefix) for network in networks.values()]) / 1e6
+        axis.barh(labels, counts, left=ends, color=colour, label=part)
+        ends += counts
+    for label, end in zip(labels, ends, strict=True):
+        axis.text(end, label, f" {end:.2f}", va="center")
+    axis.set(title=title, xlabel="parameters (millions)", xlim=(0, 1.12 * ends.max()))
+    axis.invert_yaxis()
+    axis.legend(loc="lower right")
+    return figure
+
+
+def _count_part(network, prefix):
+    return sum(layer.count_params() for layer in network.layers if layer.name.startswith(prefix))
+
+
+def plot_curves(curves, title, xlabel, ylabel, **scales):
+    """Lines in one picture: `curves` maps a label to (x, y); `scales` are matplotlib's axis settings.
+
+    A label that is a key of COLOURS has its colour; all others take the palette in turn.
+    """
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    others = itertools.cycle([colour for name, colour in COLOURS.items() if name not in curves])
+    for style, (label, (x, y)) in zip(itertools.cycle(LINE_STYLES), curves.items(), strict=False):
+        axis.plot(x, y, style, color=COLOURS.get(label) or next(others), label=label)
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel, **scales)
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return figure
+
+
+def plot_bars(values_by_label, title, xlabel, reference=None):
+    """Horizontal bars of one quantity; `reference` (label, value) is drawn as a dotted line."""
+    figure, axis = plt.subplots(figsize=(7, 0.38 * len(values_by_label) + 1.4), layout="constrained")
+    labels, values = list(values_by_label), list(values_by_label.values())
+    axis.barh(labels, values, color=COLOURS["train"])
+    for label, value in values_by_label.items():
+        axis.text(value, label, f" {value:.3g}", va="center")
+    if reference:
+        axis.axvline(reference[1], color=COLOURS["post"], linestyle=":", label=reference[0])
+        axis.legend(loc="lower right")
+    axis.set(title=title, xlabel=xlabel, xlim=(0, 1.15 * max(values)))
+    axis.invert_yaxis()
     return figure

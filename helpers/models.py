@@ -15,6 +15,7 @@ KERNEL_SIZE = 3  # pixels
 LEAKY_RELU_SLOPE = 0.3  # slope for negative inputs: the default of the LeakyReLU layer that the posts use
 EPSILON_CLIP = 5.0  # largest |epsilon| of the sampling layer, in standard deviations (XIII-067)
 DRAWS_PER_EPOCH = 1_000_000  # more than any epoch has batches: no two epochs share a state of the generator
+ENCODER_OPTIONS = ("batch_norm", "extra_dense", "initializer", "logvar_bias")  # that a VAE's decoder lacks
 FEATURES = 128  # width of the attribute classifier's last hidden layer
 
 
@@ -172,9 +173,9 @@ class Autoencoder(Network):
 class VariationalAutoencoder(Network):
     """Variational autoencoder: `.encoder` gives mu and logvar, `.decoder` takes z.
 
-    `fact` is the weight of the KL loss, `epsilon_clip` the largest |epsilon| (None: any). `batch_norm`,
-    `extra_dense`, `initializer` and `logvar_bias` concern the encoder alone, as in post XII;
-    `shared` are filters, strides and activation of both networks. Assigning 0 to
+    `fact` is the weight of the KL loss, `epsilon_clip` the largest |epsilon| (None: any), `noise_seed` the
+    seed of epsilon (None: drawn). `options` are those of `build_encoder`; the decoder shares filters,
+    strides and activation, and has no batch normalisation, as in post XII. Assigning 0 to
     `vae.epsilon_factor` switches the noise off: z is mu. Logs total_loss, reco_loss and kl_loss in nats
     per image; beside them batch means of logvar, of its largest component and of mu's radius.
     Source: XII-018 to XII-020, XIII-046, 062, 067, 068.
@@ -183,37 +184,18 @@ class VariationalAutoencoder(Network):
     LOGGED = ("total_loss", "reco_loss", "kl_loss", "logvar_mean", "logvar_max", "radius_mean")
 
     def __init__(
-        self,
-        z_dim=256,
-        fact=1e-5,
-        epsilon_clip=EPSILON_CLIP,
-        batch_norm=True,
-        extra_dense=None,
-        initializer="glorot_uniform",
-        logvar_bias=0.0,
-        **shared,
+        self, z_dim=256, fact=1e-5, epsilon_clip=EPSILON_CLIP, noise_seed=None, batch_norm=True, **options
     ):
-        super().__init__(
-            z_dim=z_dim,
-            fact=fact,
-            epsilon_clip=epsilon_clip,
-            batch_norm=batch_norm,
-            extra_dense=extra_dense,
-            initializer=initializer,
-            logvar_bias=logvar_bias,
-            **shared,
-        )
+        own = {"fact": fact, "epsilon_clip": epsilon_clip, "noise_seed": noise_seed}
+        super().__init__(z_dim=z_dim, batch_norm=batch_norm, **own, **options)
 
-    def make_parts(
-        self, z_dim, fact, epsilon_clip, batch_norm, extra_dense, initializer, logvar_bias, **shared
-    ):
+    def make_parts(self, z_dim, fact, epsilon_clip, noise_seed, **options):
         """Make encoder, decoder, the source of epsilon and what is logged."""
-        special = {"batch_norm": batch_norm, "extra_dense": extra_dense}
-        start = {"initializer": initializer, "logvar_bias": logvar_bias}
-        self.encoder = build_encoder(z_dim, variational=True, **special, **start, **shared)
+        shared = {name: value for name, value in options.items() if name not in ENCODER_OPTIONS}
+        self.encoder = build_encoder(z_dim, variational=True, **options)
         self.decoder = build_decoder(z_dim, **shared)
         self.fact, self.epsilon_clip = fact, epsilon_clip
-        self.seed_generator = keras.random.SeedGenerator()
+        self.seed_generator = keras.random.SeedGenerator(noise_seed)
         self.noise_seed = int(self.seed_generator.state[0])
         self.epsilon_factor = keras.Variable(1.0, trainable=False, dtype="float32", name="epsilon_factor")
         self.trackers = [keras.metrics.Mean(name=name) for name in self.LOGGED]

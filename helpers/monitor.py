@@ -125,6 +125,15 @@ def _parse_capability(device):
     return int(major), int(minor or 0)
 
 
+def backend_peak_vram():
+    """Most VRAM in bytes that TensorFlow has held on its first GPU; None without one or on jax."""
+    if backend_name() != "tensorflow" or not gpus_of_backend():
+        return None
+    import tensorflow
+
+    return tensorflow.config.experimental.get_memory_info("GPU:0")["peak"]
+
+
 def gpu_multiplies_float16(capabilities):
     """True where every GPU in use, given by compute capability, has float16 tensor cores."""
     return bool(capabilities) and all(tuple(c) >= FLOAT16_COMPUTE_CAPABILITY for c in capabilities)

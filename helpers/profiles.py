@@ -14,6 +14,10 @@ class Profile:
     image_limit: int | None  # images taken from a data folder, None: all; posts: 170,000 for training
     epochs: int  # passes over the training images; posts: 24
     variant_epochs: int  # passes for comparisons (precision, batch normalisation); posts: 24
+    probe_epochs: int  # passes where many short trainings are compared with each other; posts: 24
+    classifier_epochs: int  # passes for the classifier whose features judge images; not in the posts
+    timed_steps: int  # training steps whose time and memory are measured; posts: whole epochs
+    generated_images: int  # images drawn to judge a network by; posts: a few, by eye
     seeds: tuple[int, ...]  # one whole training each, the first is the main one; posts: single runs
     batch_size: int = 128  # images per training step; posts: 128
     learning_rate: float = 0.0005  # Adam's step size; posts: 0.0005
@@ -22,7 +26,16 @@ class Profile:
 
 
 FULL = Profile(
-    name="full", synthetic_images=12_000, image_limit=None, epochs=24, variant_epochs=6, seeds=(1, 2, 3)
+    name="full",
+    synthetic_images=12_000,
+    image_limit=None,
+    epochs=24,
+    variant_epochs=6,
+    probe_epochs=2,
+    classifier_epochs=6,
+    timed_steps=12,
+    generated_images=1500,
+    seeds=(1, 2, 3),
 )
 QUICK = replace(
     FULL,
@@ -31,11 +44,23 @@ QUICK = replace(
     image_limit=6_000,
     epochs=8,
     variant_epochs=1,
+    probe_epochs=1,
+    classifier_epochs=4,
+    timed_steps=5,
+    generated_images=500,
     seeds=(1,),
     batch_size=64,  # twice as many steps as the posts' 128 would make of the same images
 )
 SMOKE = replace(
-    QUICK, name="smoke", synthetic_images=160, image_limit=160, epochs=2, variant_epochs=1, batch_size=32
+    QUICK,
+    name="smoke",
+    synthetic_images=160,
+    image_limit=160,
+    epochs=2,
+    classifier_epochs=1,
+    timed_steps=2,
+    generated_images=16,
+    batch_size=32,
 )
 
 PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, FULL)}

@@ -12,8 +12,8 @@ from pathlib import Path
 import keras
 
 from helpers import monitor
-from helpers.images import images_identity
-from helpers.models import AttributeClassifier, Autoencoder, VariationalAutoencoder
+from helpers.images import ImageBatches, ensure_images, images_identity
+from helpers.models import AttributeClassifier, Autoencoder, VariationalAutoencoder, float32_copy
 from helpers.reporting import LiveReport
 from helpers.workspace import (
     InputError,
@@ -80,6 +80,36 @@ def fit(model, train, valid, epochs, folder, learning_rate):
             callbacks=[EpochKeeper(folder, settings, rows, epochs, len(train.rows), report)],
         )
     return rows
+
+
+def train(kind, images_folder, target, profile, epochs=None, seed=None, **options):
+    """Train a new model of class `kind` in the folder `target`, or load it from there; (model, log).
+
+    Sets the seed of everything that follows. `epochs` and `seed` are the profile's unless given,
+    `options` those of the model. The settings are those of notebook 01's main training.
+    """
+    free_memory()
+    seed = profile.seeds[0] if seed is None else seed
+    keras.utils.set_random_seed(seed)
+    model = kind(**options)
+    labelled = {"attributes": kind is AttributeClassifier}
+    batches = ImageBatches(images_folder, "train", profile.batch_size, shuffle=True, seed=seed, **labelled)
+    valid = ImageBatches(images_folder, "valid", profile.batch_size, **labelled)
+    return model, fit(model, batches, valid, epochs or profile.epochs, target, profile.learning_rate)
+
+
+def train_features(images_folder, target, profile):
+    """Network in float32 from images to the features (n, 128) of an `AttributeClassifier`; its log.
+
+    The classifier is trained on the train split of `images_folder` and kept in `target`. Images without
+    attributes (own photos) are judged by a classifier of synthetic faces.
+    """
+    if not (Path(images_folder) / "attributes.npy").exists():
+        images_folder = ensure_images(None, profile)
+    classifier, log = train(
+        AttributeClassifier, images_folder, target, profile, epochs=profile.classifier_epochs
+    )
+    return float32_copy(classifier.features), log
 
 
 def _settings(model, train, learning_rate):

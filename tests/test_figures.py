@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import figures
+from helpers.models import build_decoder, build_encoder
 
 RNG = np.random.default_rng(0)
 LOG = [{"epoch": n, "total_loss": 100 / n, "val_total_loss": 110 / n} for n in range(1, 6)]
@@ -26,10 +27,13 @@ def draw(name):
         "errors": lambda: figures.plot_errors(
             {"held out": RNG.random(50) + 0.1, "N(0, 1)": RNG.random(50) + 1}, 1.0, "title", "relative error"
         ),
+        "curves": lambda: figures.plot_curves(
+            {"autoencoder": ([1, 2], [3, 4]), "a run": ([1, 2], [4, 3])}, "title", "epoch", "loss (nats)"
+        ),
     }[name]()
 
 
-@pytest.mark.parametrize("name", ["loss", "radii", "errors"])
+@pytest.mark.parametrize("name", ["loss", "radii", "errors", "curves"])
 def test_every_plot_names_its_axes_and_lines(name):
     axis = draw(name).axes[0]
     assert axis.get_title() == "title"
@@ -65,3 +69,27 @@ def test_sheet_shows_every_image_once_beside_its_label():
     assert np.array_equal(np.stack(shown), images)
     assert [figure.axes[i].get_ylabel() for i in (0, 4)] == ["first", "second"]
     assert figure.get_suptitle() == "title"
+
+
+def test_the_parameter_picture_accounts_for_all_but_normalisation_outside_convolutions():
+    networks = {
+        "encoder": build_encoder(z_dim=8, filters=(4, 4), variational=True, batch_norm=True, extra_dense=8),
+        "decoder": build_decoder(z_dim=8, filters=(4, 4)),
+    }
+    axis = figures.plot_parameters(networks, "title").axes[0]
+    widths = np.array([[bar.get_width() for bar in container] for container in axis.containers])
+    counts = [network.count_params() / 1e6 for network in networks.values()]
+    assert widths.sum(axis=0) == pytest.approx(counts, rel=1e-6)
+
+
+def test_bars_carry_their_values():
+    axis = figures.plot_bars({"a": 1.5, "b": 3.0}, "title", "radius", reference=("post", 2.0)).axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [1.5, 3.0]
+    assert {text.get_text().strip() for text in axis.texts} == {"1.5", "3"}
+    assert axis.get_xlabel() == "radius"
+
+
+def test_a_quantity_keeps_its_colour_among_other_curves():
+    axis = figures.plot_curves({"x": ([0], [1]), "held out": ([0], [2])}, "t", "x", "y").axes[0]
+    colours = {line.get_label(): line.get_color() for line in axis.lines}
+    assert colours["held out"] == figures.COLOURS["held out"] != colours["x"]

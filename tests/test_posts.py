@@ -36,6 +36,11 @@ def test_definitions_are_shown_not_judged():
     assert posts.judge(row(low=None, high=None), 0.4, None, 10) == "shown"
 
 
+def test_goals_and_links_are_told_not_measured():
+    told = Row("X-002", "a further post", "link", None, None, "", None, "02")
+    assert posts.judge(told, None, None, 10) == "told in the text"
+
+
 def test_the_checklist_is_sound():
     checklist = posts.load_checklist()
     assert len(checklist) >= 40
