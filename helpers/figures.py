@@ -136,6 +136,8 @@ def plot_curves(curves, title, xlabel, ylabel, **scales):
     for style, (label, (x, y)) in zip(itertools.cycle(LINE_STYLES), curves.items(), strict=False):
         axis.plot(x, y, style, color=COLOURS.get(label) or next(others), label=label)
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel, **scales)
+    if xlabel == "epoch":
+        axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.3)
     axis.legend()
     return figure
@@ -150,7 +152,7 @@ def plot_bars(values_by_label, title, xlabel, reference=None):
         axis.text(value, label, f" {value:.3g}", va="center")
     if reference:
         axis.axvline(reference[1], color=COLOURS["post"], linestyle=":", label=reference[0])
-        axis.legend(loc="lower right")
+        figure.legend(loc="outside lower right")
     axis.set(title=title, xlabel=xlabel, xlim=(0, 1.15 * max(values)))
     axis.invert_yaxis()
     return figure
