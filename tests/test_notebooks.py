@@ -28,7 +28,7 @@ ROWS_OF_NOTEBOOK_03 = [
     f"XIII-{n:03d}"
     for n in (1, 3, 4, 5, 6, 8, 17, 21, *range(46, 51), 55, 56, *range(57, 72), *range(76, 102), 106)
 ]
-FIGURES = {"01_train_autoencoder": 7, "02_vae_extra_dense_layer": 4, "03_tiny_kl_vae": 6}
+FIGURES = {"01_train_autoencoder": 7, "02_vae_extra_dense_layer": 4, "03_tiny_kl_vae": 7}
 
 
 def read(path):
