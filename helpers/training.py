@@ -262,6 +262,11 @@ def _write_log(folder, rows):
 
 
 def free_memory():
-    """Drop the backend's leftovers of models that are no longer referenced (COL-020)."""
+    """Drop the backend's leftovers of models that are no longer referenced (COL-020).
+
+    Keras would drop the dtype policy with them, and train in float32 from then on.
+    """
+    policy = keras.config.dtype_policy()
     keras.utils.clear_session()
+    keras.config.set_dtype_policy(policy)
     gc.collect()
