@@ -166,6 +166,12 @@ def test_config_rebuilds_the_same_network():
     assert (again.fact, again.epsilon_clip) == (0.5, None)
 
 
+def chance(share):
+    """Loss of whoever knows how frequent each attribute is, and nothing else."""
+    share = share.clip(0.01, 0.99)
+    return -(share * np.log(share) + (1 - share) * np.log(1 - share)).mean()
+
+
 def test_attribute_classifier_learns_and_gives_features(packed, tmp_path):
     keras.utils.set_random_seed(1)
     classifier = models.AttributeClassifier()
@@ -173,6 +179,8 @@ def test_attribute_classifier_learns_and_gives_features(packed, tmp_path):
     valid = images.ImageBatches(packed, "valid", 16, attributes=True)
     log = training.fit(classifier, batches, valid, 6, tmp_path / "classifier", 0.001)
     assert log[-1]["total_loss"] < 0.8 * log[0]["total_loss"]
+    share = images.load_attributes(packed)[batches.rows].mean(axis=0)
+    assert log[-1]["val_total_loss"] < 1.3 * chance(share)  # running averages that lag behind give twice this
     pictures = images.load_images(packed, range(4))
     features = classifier.features.predict(pictures, verbose=0)
     assert features.shape == (4, models.FEATURES)
