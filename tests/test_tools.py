@@ -40,6 +40,16 @@ def test_a_failed_notebook_is_kept_under_another_name(tmp_path, capsys):
     assert "reached" in capsys.readouterr().out
 
 
+def test_a_killed_kernel_is_told_in_one_sentence(tmp_path):
+    write_notebook(
+        tmp_path / "a.ipynb", "print('reached')", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    with pytest.raises(InputError, match=r"a\.ipynb was killed, perhaps for lack of memory"):
+        execution.execute_notebook(tmp_path / "a.ipynb", {}, tmp_path / "done.ipynb")
+    assert not (tmp_path / "done.ipynb").exists()
+    assert nbformat.read(tmp_path / "done.failed.ipynb", as_version=4).cells[1].outputs[0].text == "reached\n"
+
+
 def test_generated_cells_are_written_once(tmp_path):
     paths = [tmp_path / f"{number:02d}_name.ipynb" for number in (1, 2, 3)]
     tags = ["navigation", "bootstrap"]

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from helpers.workspace import InputError
 
 PARAMETERS_TAG = "parameters"
 
@@ -29,7 +31,7 @@ def execute_notebook(path, parameters, target):
 
     `parameters`: name -> value, assigned in a cell after the one tagged 'parameters' (papermill's
     convention); empty for none. On an error the notebook is written as far as it came, as
-    <target>.failed.ipynb, and CellExecutionError is raised.
+    <target>.failed.ipynb, and CellExecutionError is raised; InputError when the kernel was killed.
     """
     path, target = Path(path), Path(target)
     notebook = nbformat.read(path, as_version=4)
@@ -43,9 +45,15 @@ def execute_notebook(path, parameters, target):
     started = time.monotonic()
     try:
         client.execute()
-    except CellExecutionError:
-        nbformat.write(notebook, target.with_suffix(".failed.ipynb"))
-        raise
+    except (CellExecutionError, DeadKernelError) as error:
+        failed = target.with_suffix(".failed.ipynb")
+        nbformat.write(notebook, failed)
+        if isinstance(error, CellExecutionError):
+            raise
+        raise InputError(
+            f"The process that ran {path.name} was killed, perhaps for lack of memory; {failed.name} shows how "
+            "far it came, and the same command goes on from the last whole epoch."
+        ) from error
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
     nbformat.write(notebook, target)
     target.with_suffix(".failed.ipynb").unlink(missing_ok=True)
