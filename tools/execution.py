@@ -51,8 +51,8 @@ def execute_notebook(path, parameters, target):
         if isinstance(error, CellExecutionError):
             raise
         raise InputError(
-            f"The process that ran {path.name} was killed, perhaps for lack of memory; {failed.name} shows how "
-            "far it came, and the same command goes on from the last whole epoch."
+            f"The process that ran {path.name} was killed, perhaps for lack of memory; {failed.name} shows "
+            "how far it came, and the same command goes on from the last whole epoch."
         ) from error
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
     nbformat.write(notebook, target)
