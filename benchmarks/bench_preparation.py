@@ -1,8 +1,8 @@
 """Speed and memory of preparation: `python -m benchmarks.bench_preparation`.
 
 Takes the archive in the folder CELEBA_DIR, or makes one of random pictures; a large archive repeats its
-first pictures. The bars are for two cores
-that nothing else uses; the ratio to the plain loop holds on a busy machine too.
+first pictures. The bars are for two cores that nothing else uses; the ratio to the plain loop holds on a
+busy machine too.
 """
 
 import io
@@ -95,16 +95,16 @@ def measure(folder):
     count = len(np.load(folder / "out" / "images.npy", mmap_mode="r"))
     many = write_repeats(folder / "many.zip", files, MANY_IMAGES)
     many_seconds, many_peak = prepare(many, folder / "many")
-    rate = MANY_IMAGES / many_seconds
+    rate, many_rate = count / seconds, MANY_IMAGES / many_seconds
     rows = [
-        (f"prepare, {count:,} images", count / seconds, "images/s", "(a second of start and end included)"),
-        (f"prepare, {MANY_IMAGES:,} images", rate, "images/s", f"≥ {BAR_RATE:,}"),
+        (f"prepare, {count:,} images", rate, "images/s", f"≥ {BAR_RATE:,}"),
+        (f"prepare, {MANY_IMAGES:,} images", many_rate, "images/s", f"≥ {BAR_RATE:,}"),
         ("plain loop in one process", peer, "images/s", ""),
         ("prepare / plain loop", rate / peer, "", ""),
         (f"peak memory, {count:,} images", peak / 1e6, "MB", f"< {BAR_BYTES / 1e6:.0f}"),
         (f"peak memory, {MANY_IMAGES:,} images", many_peak / 1e6, "MB", f"< {BAR_BYTES / 1e6:.0f}"),
     ]
-    return rows, rate < BAR_RATE or max(peak, many_peak) > BAR_BYTES
+    return rows, min(rate, many_rate) < BAR_RATE or max(peak, many_peak) > BAR_BYTES
 
 
 def main():
