@@ -129,12 +129,14 @@ def _count_part(network, prefix):
 def plot_curves(curves, title, xlabel, ylabel, **scales):
     """Lines in one picture: `curves` maps a label to (x, y); `scales` are matplotlib's axis settings.
 
-    A label that is a key of COLOURS has its colour; all others take the palette in turn.
+    A label that is a key of COLOURS, or ends in ", " and a key, has its colour; all others take the palette
+    in turn.
     """
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-    others = itertools.cycle([colour for name, colour in COLOURS.items() if name not in curves])
+    known = {label: COLOURS.get(label.split(", ")[-1]) for label in curves}
+    others = itertools.cycle([colour for colour in COLOURS.values() if colour not in known.values()])
     for style, (label, (x, y)) in zip(itertools.cycle(LINE_STYLES), curves.items(), strict=False):
-        axis.plot(x, y, style, color=COLOURS.get(label) or next(others), label=label)
+        axis.plot(x, y, style, color=known[label] or next(others), label=label)
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel, **scales)
     if xlabel == "epoch":
         axis.xaxis.get_major_locator().set_params(integer=True)

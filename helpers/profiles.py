@@ -15,6 +15,7 @@ class Profile:
     epochs: int  # passes over the training images; posts: 24
     variant_epochs: int  # passes for comparisons (precision, batch normalisation); posts: 24
     probe_epochs: int  # passes where many short trainings are compared with each other; posts: 24
+    probes: int  # short trainings at most that are compared in one picture; posts: single runs
     classifier_epochs: int  # passes for the classifier whose features judge images; not in the posts
     timed_steps: int  # training steps whose time and memory are measured; posts: whole epochs
     generated_images: int  # images drawn to judge a network by; posts: a few, by eye
@@ -32,6 +33,7 @@ FULL = Profile(
     epochs=24,
     variant_epochs=6,
     probe_epochs=2,
+    probes=9,
     classifier_epochs=6,
     timed_steps=12,
     generated_images=1500,
@@ -40,11 +42,12 @@ FULL = Profile(
 QUICK = replace(
     FULL,
     name="quick",
-    synthetic_images=6_000,
-    image_limit=6_000,
-    epochs=8,
+    synthetic_images=5_000,
+    image_limit=5_000,
+    epochs=5,
     variant_epochs=1,
     probe_epochs=1,
+    probes=3,
     classifier_epochs=4,
     timed_steps=5,
     generated_images=500,
@@ -57,6 +60,7 @@ SMOKE = replace(
     synthetic_images=160,
     image_limit=160,
     epochs=2,
+    probes=9,
     classifier_epochs=1,
     timed_steps=2,
     generated_images=16,

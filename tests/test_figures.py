@@ -90,6 +90,8 @@ def test_bars_carry_their_values():
 
 
 def test_a_quantity_keeps_its_colour_among_other_curves():
-    axis = figures.plot_curves({"x": ([0], [1]), "held out": ([0], [2])}, "t", "x", "y").axes[0]
+    curves = {label: ([0], [1]) for label in ("x", "held out", "without, train")}
+    axis = figures.plot_curves(curves, "t", "x", "y").axes[0]
     colours = {line.get_label(): line.get_color() for line in axis.lines}
     assert colours["held out"] == figures.COLOURS["held out"] != colours["x"]
+    assert colours["without, train"] == figures.COLOURS["train"] != colours["x"]
