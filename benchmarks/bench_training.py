@@ -8,13 +8,14 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.processes import in_fresh_process
 
 BATCH_SIZE = 128  # images
 SPEED_IMAGES = 3_200  # images per timed epoch
@@ -83,26 +84,14 @@ def measure_peak(folder):
     return monitor.memory().process_peak
 
 
-def in_fresh_process(name, folder):
-    """Result of a measure_... function run in a process of its own, so that peaks do not mix."""
-    code = (
-        "import json; from pathlib import Path; from benchmarks import bench_training; "
-        f"print(json.dumps(bench_training.{name}(Path({str(folder)!r}))))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main():
     """Print the table; exit code 1 when a bar is missed."""
     scratch = Path(tempfile.mkdtemp(prefix="latent-faces-bench-", dir=os.environ.get("BENCH_DIR")))
     try:
         write_packed(scratch / "speed", SPEED_IMAGES)
-        rates = in_fresh_process("measure_speed", scratch / "speed")
+        rates = in_fresh_process("bench_training", "measure_speed", scratch / "speed")
         write_packed(scratch / "many", MANY_IMAGES)
-        peak = in_fresh_process("measure_peak", scratch / "many") / 1e9
+        peak = in_fresh_process("bench_training", "measure_peak", scratch / "many") / 1e9
     finally:
         shutil.rmtree(scratch)
     ratio = rates["generator"] / rates["RAM"]

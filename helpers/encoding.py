@@ -1,14 +1,12 @@
 """Images to z-points with a trained encoder; what was encoded once is kept."""
 
-import hashlib
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from helpers.images import images_identity
 from helpers.models import draw_z, float32_copy
-from helpers.workspace import read_json, save_array, sha256_of, write_json
+from helpers.workspace import kept_arrays, sha256_of_arrays
 
 SAMPLING_SEED = 1  # of the epsilon that `encode_variational` draws
 
@@ -42,32 +40,17 @@ def encode_variational(vae, batches, folder):
 def _kept(targets, encoder, batches, finish, **settings):
     """Arrays of the files `targets`, which `finish` makes of the encoder's output unless they are there."""
     identity = {
-        "weights_sha256": _weights_identity(encoder),
+        "weights_sha256": sha256_of_arrays(encoder.get_weights()),
         "images": images_identity(batches.folder),
         "split": batches.split,
         **settings,
     }
-    targets = [Path(target) for target in targets]
-    if all(_is_kept(target, identity) for target in targets):
-        return [np.load(target, allow_pickle=False) for target in targets]
-    if batches.shuffle or batches.flip:
-        raise ValueError("encode needs batches without shuffle and flip: z-points keep the images' order.")
-    arrays = finish(float32_copy(encoder).predict(batches, verbose=0))
-    for target, array in zip(targets, arrays, strict=True):
-        save_array(target, array)
-        write_json(target.with_suffix(".json"), {**identity, "sha256": sha256_of(target)})
-    return arrays
 
+    def make():
+        if batches.shuffle or batches.flip:
+            raise ValueError(
+                "encode needs batches without shuffle and flip: z-points keep the images' order."
+            )
+        return finish(float32_copy(encoder).predict(batches, verbose=0))
 
-def _is_kept(target, identity):
-    """Whether a whole file of this identity is there."""
-    known = read_json(target.with_suffix(".json"))
-    return bool(known) and target.exists() and known == {**identity, "sha256": sha256_of(target)}
-
-
-def _weights_identity(model):
-    """sha256 over all weights of a model in memory."""
-    digest = hashlib.sha256()
-    for array in model.get_weights():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return kept_arrays(targets, identity, make)

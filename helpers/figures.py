@@ -17,6 +17,9 @@ COLOURS = {
     "tiny-KL VAE": "#882255",
     "fact-5 VAE": "#999933",
     "surrogate": "#7F7F7F",
+    "elliptical surrogate": "#332288",
+    "planted filaments": "#000000",
+    "independent components": "#8C510A",
     "N(0, 1)": "#E69F00",
     "uniform box": "#56B4E9",
     "post": "#CC79A7",
@@ -30,12 +33,12 @@ PARTS = {  # of a network, by the beginning of a layer's name
 }
 LINE_STYLES = ("-", "--", "-.")
 IMAGE_INCHES = 1.15  # width of one small image in a sheet
-JPEG_QUALITY = 90  # of 100
+JPEG_QUALITY = 85  # of 100
 
 
 def set_figure_format():
     """Let notebooks keep figures as JPEG: sheets of faces as PNG make a file that GitHub does not show."""
-    set_matplotlib_formats("jpeg", pil_kwargs={"quality": JPEG_QUALITY})
+    set_matplotlib_formats("jpeg", pil_kwargs={"quality": JPEG_QUALITY, "optimize": True})
 
 
 def show_faces(rows, title):
@@ -133,7 +136,7 @@ def plot_curves(curves, title, xlabel, ylabel, **scales):
     in turn.
     """
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-    known = {label: COLOURS.get(label.split(", ")[-1]) for label in curves}
+    known = {label: COLOURS.get(label) or COLOURS.get(label.split(", ")[-1]) for label in curves}
     others = itertools.cycle([colour for colour in COLOURS.values() if colour not in known.values()])
     for style, (label, (x, y)) in zip(itertools.cycle(LINE_STYLES), curves.items(), strict=False):
         axis.plot(x, y, style, color=known[label] or next(others), label=label)

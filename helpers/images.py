@@ -57,6 +57,11 @@ def load_attributes(folder):
     return np.load(path, allow_pickle=False)
 
 
+def attribute_names(folder):
+    """Names of the columns of `load_attributes`; an empty list where the images have no attributes."""
+    return read_json(Path(folder) / "manifest.json")["attribute_names"] or []
+
+
 def images_identity(folder):
     """sha256 of images.npy as its manifest states it: two trainings on equal data share it."""
     return read_json(Path(folder) / "manifest.json")["files"]["images.npy"]["sha256"]

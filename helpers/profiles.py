@@ -19,6 +19,10 @@ class Profile:
     classifier_epochs: int  # passes for the classifier whose features judge images; not in the posts
     timed_steps: int  # training steps whose time and memory are measured; posts: whole epochs
     generated_images: int  # images drawn to judge a network by; posts: a few, by eye
+    surrogates: int  # clouds of noise that a statistic of the z-points is compared with; posts: none
+    map_sizes: tuple[int, ...]  # points of t-SNE maps, as far as data reach; posts: 20, 80, 140, 165 thousand
+    compared_points: int  # points of t-SNE maps that are compared with each other; posts: 20,000
+    cluster_seeds: int  # repetitions of k-means and t-SNE; posts: 2
     seeds: tuple[int, ...]  # one whole training each, the first is the main one; posts: single runs
     batch_size: int = 128  # images per training step; posts: 128
     learning_rate: float = 0.0005  # Adam's step size; posts: 0.0005
@@ -37,6 +41,10 @@ FULL = Profile(
     classifier_epochs=6,
     timed_steps=12,
     generated_images=1500,
+    surrogates=100,
+    map_sizes=(1_500, 6_000, 20_000, 80_000, 140_000, 165_000),
+    compared_points=20_000,
+    cluster_seeds=5,
     seeds=(1, 2, 3),
 )
 QUICK = replace(
@@ -51,6 +59,10 @@ QUICK = replace(
     classifier_epochs=4,
     timed_steps=5,
     generated_images=500,
+    surrogates=20,
+    map_sizes=(700, 4_000),
+    compared_points=700,
+    cluster_seeds=3,
     seeds=(1,),
     batch_size=64,  # twice as many steps as the posts' 128 would make of the same images
 )
@@ -64,6 +76,10 @@ SMOKE = replace(
     classifier_epochs=1,
     timed_steps=2,
     generated_images=16,
+    surrogates=3,
+    map_sizes=(100, 128),
+    compared_points=100,
+    cluster_seeds=2,
     batch_size=32,
 )
 

@@ -67,6 +67,36 @@ def save_array(path, array):
         np.save(file, array, allow_pickle=False)
 
 
+def kept_arrays(targets, identity, make):
+    """Arrays of the .npy files `targets`, which `make()` returns as a list unless they are there whole.
+
+    `identity`: what decides the content, a dict for JSON. It is kept beside each file (.json) with the file's
+    sha256; files of another identity are made anew.
+    """
+    targets = [Path(target) for target in targets]
+    if all(_is_kept(target, identity) for target in targets):
+        return [np.load(target, allow_pickle=False) for target in targets]
+    arrays = make()
+    for target, array in zip(targets, arrays, strict=True):
+        save_array(target, array)
+        write_json(target.with_suffix(".json"), {**identity, "sha256": sha256_of(target)})
+    return arrays
+
+
+def _is_kept(target, identity):
+    """Whether a whole file of this identity is there."""
+    known = read_json(target.with_suffix(".json"))
+    return bool(known) and target.exists() and known == {**identity, "sha256": sha256_of(target)}
+
+
+def sha256_of_arrays(arrays):
+    """Hexadecimal sha256 of the content of several arrays in memory, without their shapes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).view(np.uint8))
+    return digest.hexdigest()
+
+
 def sha256_of(path):
     """Hexadecimal sha256 of a file, read in chunks of 1 MiB."""
     digest = hashlib.sha256()

@@ -90,8 +90,9 @@ def test_bars_carry_their_values():
 
 
 def test_a_quantity_keeps_its_colour_among_other_curves():
-    curves = {label: ([0], [1]) for label in ("x", "held out", "without, train")}
+    curves = {label: ([0], [1]) for label in ("x", "held out", "without, train", "N(0, 1)")}
     axis = figures.plot_curves(curves, "t", "x", "y").axes[0]
     colours = {line.get_label(): line.get_color() for line in axis.lines}
     assert colours["held out"] == figures.COLOURS["held out"] != colours["x"]
     assert colours["without, train"] == figures.COLOURS["train"] != colours["x"]
+    assert colours["N(0, 1)"] == figures.COLOURS["N(0, 1)"]  # its comma separates nothing

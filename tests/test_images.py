@@ -4,7 +4,7 @@ from PIL import Image
 
 from helpers import images
 from helpers.profiles import get_profile
-from helpers.workspace import InputError, read_json
+from helpers.workspace import InputError, read_json, write_json
 
 
 def batches(packed, **options):
@@ -88,3 +88,11 @@ def test_data_without_images_is_said_in_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty"):
         images.ensure_images(tmp_path / "empty", get_profile("smoke"))
+
+
+def test_attribute_names_stand_in_the_order_of_the_columns(packed, tmp_path):
+    names = images.attribute_names(packed)
+    assert len(names) == images.load_attributes(packed).shape[1] == 40
+    assert names[20] == "Male"
+    write_json(tmp_path / "manifest.json", {"attribute_names": None})
+    assert images.attribute_names(tmp_path) == []

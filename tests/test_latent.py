@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from scipy.optimize import curve_fit
+from sklearn.decomposition import PCA
 
 from helpers import latent, scores
+from helpers.workspace import InputError
 
 
 def correlated_points(n=4000, dimensions=6, seed=0):
@@ -69,6 +72,187 @@ def test_random_steps_have_the_given_lengths_and_no_common_direction():
     steps = latent.random_steps(z, lengths, np.random.default_rng(0)) - z
     assert np.linalg.norm(steps, axis=1) == pytest.approx(lengths, rel=1e-3)
     assert np.abs((steps / lengths[:, None]).mean(axis=0)).max() < 0.05
+
+
+def test_matched_surrogate_has_exactly_mean_and_covariance_of_the_data():
+    z = correlated_points(500)
+    noise = latent.matched_surrogate(z, 500, np.random.default_rng(2))
+    assert noise.dtype == np.float32
+    assert noise.mean(axis=0) == pytest.approx(z.mean(axis=0), abs=1e-4)
+    assert np.allclose(np.cov(noise, rowvar=False), np.cov(z, rowvar=False), atol=1e-3)
+    again = latent.matched_surrogate(z, 500, np.random.default_rng(3))
+    assert np.abs(noise - again).mean() > 1
+
+
+def test_matched_surrogate_of_fewer_points_than_dimensions_stays_in_their_plane():
+    z = correlated_points(n=20, dimensions=30)
+    noise = latent.matched_surrogate(z, 20, np.random.default_rng(2))
+    assert np.allclose(np.cov(noise, rowvar=False), np.cov(z, rowvar=False), atol=1e-3)
+    assert np.linalg.matrix_rank(np.concatenate([noise, z]) - z.mean(axis=0), tol=1e-3) == 19
+
+
+def test_elliptical_surrogate_keeps_distances_and_draws_directions_anew():
+    z = correlated_points(4000) * np.random.default_rng(1).gamma(2, 1, (4000, 1)).astype("f4")
+    pca = latent.fit_pca(z)
+
+    def whitened(points):
+        return (points - pca.mean) @ pca.components.T / np.sqrt(pca.explained_variance)
+
+    noise = latent.elliptical_surrogate(z, 4000, np.random.default_rng(2))
+    distances, others = (np.sort(np.linalg.norm(whitened(points), axis=1)) for points in (noise, z))
+    assert distances == pytest.approx(others, rel=1e-3)
+    directions = whitened(noise) / np.linalg.norm(whitened(noise), axis=1, keepdims=True)
+    assert np.abs(directions.mean(axis=0)).max() < 0.05
+    assert latent.elliptical_surrogate(z, 7, np.random.default_rng(2)).shape == (7, 6)
+
+
+def test_number_densities_agree_with_those_of_single_components():
+    z = correlated_points(3000)
+    centres, counts = latent.number_densities(z, 0.25)
+    assert counts.dtype == np.int64
+    assert counts.sum(axis=0).tolist() == [3000] * 6
+    for component, values in enumerate(z.T):
+        own_centres, own_counts = latent.number_density(values, 0.25)
+        start = np.searchsorted(centres, own_centres[0] - 0.1)
+        assert counts[start : start + len(own_counts), component].tolist() == own_counts.tolist()
+
+
+def test_values_at_the_ends_of_intervals_are_counted_above_them():
+    z = np.array([[-0.5, 0.0], [0.25, 0.1], [0.0, 0.7]], dtype="f4")
+    centres, counts = latent.number_densities(z, 0.25)
+    assert centres.tolist() == [-0.375, -0.125, 0.125, 0.375, 0.625]
+    assert counts.T.tolist() == [[1, 0, 1, 1, 0], [0, 0, 2, 0, 1]]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_fits_recover_centres_and_sigmas_of_normal_components(dtype):
+    centres, sigmas = np.linspace(-4, 4, 12), np.linspace(0.4, 5, 12)
+    z = np.random.default_rng(0).normal(centres, sigmas, (100_000, 12)).astype(dtype)
+    fits = latent.fit_gaussians(z, 0.25)
+    assert (np.abs(fits.centre - centres) < 0.02 * sigmas).all()
+    assert fits.sigma == pytest.approx(sigmas, rel=0.025)  # an interval of 0.25 widens 0.4 by 1.6 %
+    assert fits.amplitude == pytest.approx(100_000 * 0.25 / sigmas / np.sqrt(2 * np.pi), rel=0.03)
+    assert fits.r_squared.min() > 0.99
+
+
+def test_fits_agree_with_scipys_one_by_one():
+    rng = np.random.default_rng(0)
+    z = np.stack([rng.normal(1, 2, 2000), rng.standard_t(3, 2000), rng.gamma(2, 1, 2000)], axis=1)
+    z = np.column_stack(
+        [z, np.where(rng.random(2000) < 0.3, rng.normal(-3, 1, 2000), rng.normal(3, 1, 2000))]
+    )
+    fits, (x, counts) = latent.fit_gaussians(z, 0.25), latent.number_densities(z, 0.25)
+
+    def curve(x, centre, sigma, amplitude):
+        return amplitude * np.exp(-((x - centre) ** 2) / 2 / sigma**2)
+
+    for component, y in enumerate(counts.T):
+        expected, _ = curve_fit(curve, x, y, p0=(x[y.argmax()], 1, y.max()))
+        assert [field[component] for field in fits[:3]] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_component_with_two_peaks_gets_a_bad_fit():
+    rng = np.random.default_rng(0)
+    sides = np.where(rng.random(20_000) < 0.5, -1, 1)
+    z = np.stack([rng.normal(0, 2, 20_000), rng.normal(4 * sides, 1), rng.normal(2 * sides, 1)], axis=1)
+    good, far, near = latent.fit_gaussians(z, 0.25).r_squared
+    assert good > 0.99
+    assert far < 0.7
+    assert near < 0.9
+
+
+def test_fits_of_few_or_constant_points_stay_finite():
+    z = np.random.default_rng(0).standard_normal((128, 256)).astype("f4")
+    z[:, 7] = 0.1
+    fits = latent.fit_gaussians(z, 0.25)
+    assert all(np.isfinite(field).all() for field in fits)
+    assert fits.sigma[7] < 0.25
+    assert fits.sigma.mean() == pytest.approx(1, abs=0.15)
+
+
+def test_unusable_z_points_get_one_clear_sentence():
+    z = correlated_points(50)
+    with pytest.raises(InputError, match=r"10,000 intervals of width 0\.25; choose wider"):
+        latent.number_densities(z * 1e4, 0.25)
+    z[3, 2] = np.nan
+    for function in (latent.fit_pca, lambda z: latent.fit_gaussians(z, 0.25)):
+        with pytest.raises(InputError, match="training has diverged"):
+            function(z)
+
+
+def test_half_width_is_where_a_gaussian_has_half_its_peak():
+    assert np.exp(-(latent.half_width(3.0) ** 2) / 2 / 3**2) == pytest.approx(0.5)
+
+
+def test_broad_and_off_centre_components_come_in_order():
+    fits = latent.GaussianFits(
+        centre=np.array([0, 0.5, -9, 0.1, 3.0]),
+        sigma=np.array([1, 1, 5, 9, 1.0]),
+        amplitude=None,
+        r_squared=None,
+    )
+    assert latent.broad_components(fits).tolist() == [3, 2]
+    assert latent.broad_components(fits, factor=6).tolist() == [3]
+    assert latent.off_centre_components(fits).tolist() == [2, 4]
+    assert latent.off_centre_components(fits, factor=100).tolist() == []
+
+
+def test_pca_agrees_with_scikit_learns():
+    z = correlated_points(20_000, dimensions=40)
+    pca, other = latent.fit_pca(z), PCA(svd_solver="full").fit(z.astype(np.float64))
+    assert pca.mean == pytest.approx(other.mean_, rel=1e-6)
+    assert pca.explained_variance == pytest.approx(other.explained_variance_, rel=1e-6)
+    assert pca.explained_variance_ratio == pytest.approx(other.explained_variance_ratio_, rel=1e-6)
+    assert np.abs(np.sum(pca.components * other.components_, axis=1)) == pytest.approx(np.ones(40), abs=1e-6)
+    ours, theirs = latent.transform_pca(pca, z, 5), other.transform(z)[:, :5]
+    assert ours.dtype == np.float32
+    assert np.abs(ours) == pytest.approx(np.abs(theirs), abs=1e-3)
+
+
+def test_signs_of_pca_are_fixed():
+    z = correlated_points(300, dimensions=10)
+    for points in (z, z[::-1], -z):
+        components = latent.fit_pca(points).components
+        assert (components.max(axis=1) == np.abs(components).max(axis=1)).all()
+
+
+def test_pca_of_fewer_points_than_dimensions_has_one_component_less_than_points():
+    z = correlated_points(20, dimensions=30)
+    pca = latent.fit_pca(z)
+    assert pca.components @ pca.components.T == pytest.approx(np.eye(30), abs=1e-9)
+    assert (pca.explained_variance[:19] > 1e-6).all()
+    assert (pca.explained_variance[19:] < 1e-9).all()
+    assert latent.components_for_variance(pca, 1.0) == 19
+    assert len(latent.principal_axes(pca)) == 19
+
+
+def test_components_for_variance_is_the_smallest_number_that_suffices():
+    ratios = np.array([0.5, 0.3, 0.15, 0.05])
+    pca = latent.Pca(None, None, None, ratios)
+    assert [latent.components_for_variance(pca, share) for share in (0.4, 0.5, 0.51, 0.8, 1)] == [
+        1,
+        1,
+        2,
+        2,
+        4,
+    ]
+
+
+@pytest.mark.parametrize(("offset", "strength"), [(0, 0), (0, 1), (2, 1), (10, 0.5)])
+def test_predicted_radius_agrees_with_a_simulation(offset, strength):
+    rng = np.random.default_rng(0)
+    mean = offset * rng.standard_normal(16)
+    mixing = np.eye(16) + strength * rng.standard_normal((16, 16)) / 4
+    radii = latent.radii(rng.standard_normal((200_000, 16)) @ mixing.T + mean)
+    predicted_mean, predicted_spread = latent.predicted_radius(mean, mixing @ mixing.T)
+    assert predicted_mean == pytest.approx(radii.mean(), rel=0.002)
+    assert predicted_spread == pytest.approx(radii.std(), rel=0.02)
+
+
+def test_predicted_radius_of_the_standard_normal_distribution_is_nearly_16():
+    mean, spread = latent.predicted_radius(np.zeros(256), np.eye(256))
+    assert mean == pytest.approx(15.984, abs=0.001)  # mean of the chi distribution with 256 degrees
+    assert spread == pytest.approx(0.707, abs=0.001)
 
 
 def test_relative_error():

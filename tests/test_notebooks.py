@@ -28,7 +28,28 @@ ROWS_OF_NOTEBOOK_03 = [
     f"XIII-{n:03d}"
     for n in (1, 3, 4, 5, 6, 8, 17, 21, *range(46, 51), 55, 56, *range(57, 72), *range(76, 102), 106)
 ]
-FIGURES = {"01_train_autoencoder": 7, "02_vae_extra_dense_layer": 4, "03_tiny_kl_vae": 7}
+ROWS_OF_NOTEBOOK_04 = [
+    *(f"CII-{n:03d}" for n in (11, *range(21, 48), 73, 74)),
+    *(f"XIII-{n:03d}" for n in (22, 23, 24, 25, 27, 43, 44, 45)),
+    "VIII-010",
+]
+ROWS_OF_NOTEBOOK_05 = [
+    *(f"CII-{n:03d}" for n in (12, 13, *range(48, 54), *range(57, 62))),
+    *(f"XIII-{n:03d}" for n in (7, *range(28, 43), *range(72, 76), 107)),
+]
+ROWS_OF_NOTEBOOK_06 = [
+    *(f"CII-{n:03d}" for n in (7, 8, 14, 15, 54, 55, 56, *range(62, 73), 75, 78, 79)),
+    *(f"IX-{n:03d}" for n in range(27, 34)),
+    *("VIII-005", "VIII-016"),
+]
+FIGURES = {
+    "01_train_autoencoder": 7,
+    "02_vae_extra_dense_layer": 4,
+    "03_tiny_kl_vae": 7,
+    "04_densities_and_radius": 11,
+    "05_clusters_and_tsne": 7,
+    "06_pca_and_planes": 14,
+}
 
 
 def read(path):
@@ -144,6 +165,56 @@ def test_notebooks_02_and_03_measure_their_rows(smoke_results):
     assert values["XIII-068"] == 0
     assert values["XIII-062"] == pytest.approx(1, abs=0.02)
     assert values["fact-5 VAE/radius_mean"] == pytest.approx(16, abs=1.5)
+
+
+def test_notebook_04_measures_its_rows(smoke_results):
+    values = {
+        entry["id"]: entry["value"] for entry in json.loads((smoke_results / "measurements.json").read_text())
+    }
+    assert set(ROWS_OF_NOTEBOOK_04) <= values.keys()
+    compared = [f"CII-{n:03d}" for n in (22, *range(23, 35), 36, 37, 39, 41, 42, 43, 46, 47, 73, 74)]
+    assert {row + posts.SURROGATE_SUFFIX for row in compared} <= values.keys()
+    assert (values["CII-021"], values["CII-044"], values["XIII-025"]) == (256, 16, 0)
+    assert values["CII-038"] == pytest.approx(0.981, abs=0.003)  # a normal variable within ± 2.355 sigma
+    assert values["CII-045"] == pytest.approx(15.98, abs=0.3)
+    assert values["cube/10/radius"] == pytest.approx(10 * (256 / 3) ** 0.5, rel=0.01)
+    assert values["CII-033"] >= values["CII-030"] >= values["CII-023"] >= values["CII-032"] >= 1
+    assert values["CII-073"] == pytest.approx(values["CII-022"] / 2)
+
+
+def test_notebook_05_measures_its_rows_and_keeps_its_maps(smoke_results):
+    values = {
+        entry["id"]: entry["value"] for entry in json.loads((smoke_results / "measurements.json").read_text())
+    }
+    assert set(ROWS_OF_NOTEBOOK_05) <= values.keys()
+    compared = [
+        *("CII-052", "CII-053", "CII-061", "XIII-029", "XIII-031", "XIII-040", "XIII-041", "XIII-042"),
+        *("XIII-072", "XIII-073", "XIII-107"),
+    ]
+    assert {row + posts.SURROGATE_SUFFIX for row in compared} <= values.keys()
+    assert (values["XIII-028"], values["XIII-030"], values["XIII-036"]) == (40, 40, 2)
+    assert values["CII-050"] == values["XIII-075"] == 128  # all training points there are
+    assert values["XIII-032"] < 0.3
+    maps = sorted((smoke_results / "tsne").glob("*.npy"))
+    assert len(maps) == len(list((smoke_results / "tsne").glob("*.json"))) == 35
+    assert not [path for path in maps if path.name.startswith(".")]
+
+
+def test_notebook_06_measures_its_rows(smoke_results):
+    values = {
+        entry["id"]: entry["value"] for entry in json.loads((smoke_results / "measurements.json").read_text())
+    }
+    assert set(ROWS_OF_NOTEBOOK_06) <= values.keys()
+    compared = [f"CII-{n:03d}" for n in (8, *range(62, 73), 75)]
+    assert {row + posts.SURROGATE_SUFFIX for row in compared} <= values.keys()
+    assert (values["CII-014"], values["CII-015"], values["CII-062"]) == (3, 1, 128)
+    assert values["CII-062"] >= values["CII-063"] >= values["CII-065"]
+    assert values["CII-055"] < 1e-3
+    assert values["IX-030"] < 1e-4
+    assert 0 < values["IX-032"] <= values["IX-028"] <= values["IX-029"] <= 1 + 1e-9
+    assert values["planted/5/dimension"] < 3
+    assert values["CII-007"] > 0
+    assert values["ae/mean_over_standard_error"] > 3
 
 
 @pytest.mark.parametrize("stem", FIGURES)

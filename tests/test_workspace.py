@@ -34,6 +34,31 @@ def test_arrays_are_saved_without_pickle(tmp_path):
     assert os.listdir(tmp_path) == ["a.npy"]
 
 
+def test_arrays_are_kept_for_one_identity_and_made_anew_for_another_or_when_damaged(tmp_path):
+    targets, calls = [tmp_path / "a.npy", tmp_path / "b.npy"], []
+
+    def make():
+        calls.append(1)
+        return [np.arange(3), np.eye(2, dtype="f4")]
+
+    for identity, expected in (({"n": 1}, 1), ({"n": 1}, 1), ({"n": 2}, 2)):
+        first, second = workspace.kept_arrays(targets, identity, make)
+        assert (first.tolist(), second.dtype) == ([0, 1, 2], np.float32)
+        assert len(calls) == expected
+    targets[1].write_bytes(b"half")
+    assert workspace.kept_arrays(targets, {"n": 2}, make)[1].tolist() == [[1, 0], [0, 1]]
+    assert len(calls) == 3
+    assert sorted(os.listdir(tmp_path)) == ["a.json", "a.npy", "b.json", "b.npy"]
+
+
+def test_the_sum_of_arrays_depends_on_their_content_not_on_their_layout():
+    a = np.arange(6, dtype="f4").reshape(2, 3)
+    assert workspace.sha256_of_arrays([a]) == workspace.sha256_of_arrays([np.asfortranarray(a)])
+    assert workspace.sha256_of_arrays([a]) == workspace.sha256_of_arrays([a[:1], a[1:]])
+    assert workspace.sha256_of_arrays([a]) != workspace.sha256_of_arrays([a + 1])
+    assert len(workspace.sha256_of_arrays([np.float32(1)])) == 64
+
+
 def test_results_are_named_after_data_and_profile(tmp_path, monkeypatch):
     monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path))
     (tmp_path / "celeba").mkdir()

@@ -1,0 +1,128 @@
+"""Filaments or noise: statistics of nearest neighbours, and their comparison with Gaussian surrogates."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+from sklearn.neighbors import NearestNeighbors
+
+from helpers.latent import matched_surrogate
+
+TWO_NN_KEPT = 0.9  # share of points whose ratio is fitted: the largest ratios scatter most (Facco et al.)
+CURVE_WAVES = 3  # half waves of a planted filament
+
+
+class Comparison(NamedTuple):
+    """A statistic of the data beside the same statistic of m surrogates (m,)."""
+
+    value: float
+    surrogate_values: np.ndarray
+    z_score: float
+    p_value: float
+
+
+def centre_distances(points2d, centre):
+    """Distance (n,) of points (n, 2) from `centre` in the maximum norm, whose circles are squares."""
+    return np.abs(points2d - np.asarray(centre)).max(axis=1)
+
+
+def window(points2d, half_side, centre=(0, 0)):
+    """Mask (n,) of the points (n, 2) in the square of `half_side` about `centre` (CII-065)."""
+    return centre_distances(points2d, centre) <= half_side
+
+
+def widen_window(points2d, half_side, wanted=200, centre=(0, 0)):
+    """Smallest half side >= `half_side` of a square about `centre` that holds `wanted` points, or all."""
+    distances = np.sort(centre_distances(points2d, centre))
+    return float(max(half_side, distances[min(wanted, len(distances)) - 1]))
+
+
+def clark_evans(points2d, half_side, centre=(0, 0)):
+    """Nearest-neighbour ratio of the points in a square: 1 for complete spatial randomness.
+
+    Mean distance of the points in the square to their nearest neighbour, over 1 / (2 √density), which
+    random points have on average. Below 1: clusters or filaments; above 1: regular. A density that varies
+    across a wide square lowers it too, by as much as for a surrogate. Neighbours outside the square count,
+    so its edge introduces no bias. NaN without points there. Source: Clark and Evans 1954; for CII-066.
+    """
+    inside = points2d[window(points2d, half_side, centre)]
+    if len(inside) == 0 or len(points2d) < 2:
+        return float("nan")
+    distances = cKDTree(points2d).query(inside, k=2)[0][:, 1]
+    return float(2 * distances.mean() * np.sqrt(len(inside)) / (2 * half_side))
+
+
+def ripley_l(points2d, radii, half_side, centre=(0, 0)):
+    """Ripley's L(r) − r, (len(radii),), of the points in a square: 0 for complete spatial randomness.
+
+    Above 0: more neighbours within r than random points have. Neighbours outside the square count too, so
+    its edge introduces no bias. NaN without points there. Source: Ripley 1977, Besag 1977; for CII-066.
+    """
+    radii = np.asarray(radii, dtype=np.float64)
+    inside = points2d[window(points2d, half_side, centre)]
+    if len(inside) == 0:
+        return np.full(len(radii), np.nan)
+    pairs = cKDTree(points2d).count_neighbors(cKDTree(inside), radii) - len(inside)
+    return np.sqrt(pairs * (2 * half_side) ** 2 / len(inside) ** 2 / np.pi) - radii
+
+
+def neighbour_distances(points, n_neighbours):
+    """Ascending distances (n, n_neighbours) of points (n, d) to their nearest others, without duplicates."""
+    search = NearestNeighbors(n_neighbors=n_neighbours).fit(points)
+    distances = search.kneighbors()[0].astype(np.float64)
+    return distances[distances[:, 0] > 0]
+
+
+def two_nn_dimension(points):
+    """Intrinsic dimension of points (n, d) from the ratio of the distances to the two nearest neighbours.
+
+    The line through the origin that fits −ln(1 − F) against the ln ratio, the largest tenth left out; about
+    1 for points on curves. Source: Facco et al. 2017 (TwoNN); for CII-069.
+    """
+    distances = neighbour_distances(points, 2)
+    ratios = np.sort(np.log(distances[:, 1] / distances[:, 0]))
+    kept = ratios[: int(TWO_NN_KEPT * len(ratios))]
+    share = np.arange(1, len(kept) + 1) / len(ratios)
+    return float(-np.log(1 - share) @ kept / (kept @ kept))
+
+
+def levina_bickel_dimension(points, n_neighbours=20):
+    """Intrinsic dimension of points (n, d) by maximum likelihood over each point's nearest neighbours.
+
+    Looks at a larger scale than TwoNN, and so sees through thin noise. Source: Levina and Bickel 2004, with
+    the inverse averaging of MacKay and Ghahramani 2005; for CII-069.
+    """
+    distances = neighbour_distances(points, n_neighbours)
+    logs = np.log(distances[:, -1:] / distances[:, :-1])
+    return float(1 / logs.mean())
+
+
+def compare_with_surrogates(statistic, z, n_surrogates, rng, surrogate=matched_surrogate):
+    """`statistic` (array to float) of z (n, d) beside that of surrogates, drawn by surrogate(z, n, rng).
+
+    z_score is the distance from the surrogates' mean in their standard deviations. p_value is two-sided by
+    rank: the share, z counted in, of values at least as far from the mean of all as that of z; its smallest
+    value is 1 / (1 + n_surrogates). With matched Gaussian surrogates it is exact for normal z, whatever n, d
+    and statistic. Both are NaN where a statistic is NaN.
+    """
+    value = float(statistic(z))
+    others = np.array([float(statistic(surrogate(z, len(z), rng))) for _ in range(n_surrogates)])
+    values = np.append(others, value)
+    deviations = np.abs(values - values.mean())
+    p_value = np.nan if np.isnan(deviations).any() else (deviations >= deviations[-1]).mean()
+    return Comparison(value, others, float((value - others.mean()) / others.std(ddof=1)), float(p_value))
+
+
+def plant_filaments(n, d, n_filaments, thickness, rng):
+    """Draw n points (n, d), float32, along smooth curves with a Gaussian `thickness`: a positive control.
+
+    Each curve is a sum of a few waves about a random centre; its components have a variance of about 1, in
+    the units of `thickness`, which is the standard deviation of each component about the curve. No statistic
+    sees filaments whose points lie farther apart along them than random points lie from each other.
+    """
+    centres = rng.standard_normal((n_filaments, d)) * np.sqrt(0.5)
+    waves = rng.standard_normal((n_filaments, CURVE_WAVES, d)) / np.sqrt(CURVE_WAVES)
+    filament = rng.integers(n_filaments, size=n)
+    phases = np.pi * np.multiply.outer(rng.uniform(size=n), np.arange(1, CURVE_WAVES + 1))
+    points = centres[filament] + np.einsum("nw,nwd->nd", np.cos(phases), waves[filament])
+    return (points + thickness * rng.standard_normal((n, d))).astype(np.float32)
