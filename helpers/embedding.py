@@ -22,7 +22,7 @@ def embed_all(wanted, folder, settings=STANDARD, seed=1):
     """t-SNE maps (n, 2), float32, of several clouds: `wanted` maps a name to points (n, d).
 
     A dict name -> map. Maps are kept in `folder` as .npy files; one that was made of the same points with the
-    same settings and seed is loaded. One line shows the progress; 165,000 points take minutes.
+    same settings and seed is loaded. One line shows the progress; 165,000 points take some minutes.
     `settings` are options of `projections.embed_tsne`, which also says when InputError is
     raised. Source: XIII-033, XIII-034.
     """
