@@ -13,6 +13,7 @@ from helpers.workspace import InputError
 
 REPORT_EVERY = 50  # t-SNE iterations between two reports
 MANY_POINTS = 2000  # from here on an FFT is faster than Barnes-Hut, and more than one processor pays off
+INTERVAL_LENGTH = 2  # of the FFT's mesh in units of a map: twice openTSNE's own, in half the time
 START_SPREAD = 1e-4  # standard deviation of a map's first axis before the first iteration
 START_JITTER = 0.01  # of that spread: parts points at one place, and gives each seed a map of its own
 
@@ -63,6 +64,7 @@ def embed_with_opentsne(points, start, perplexity, early_exaggeration, seed, ite
         initialization=start,
         neighbors="exact",
         negative_gradient_method="fft" if many else "bh",
+        ints_in_interval=INTERVAL_LENGTH,
         n_jobs=-1 if many else 1,
         random_state=seed,
     )
