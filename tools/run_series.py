@@ -60,8 +60,9 @@ def run_series(profile_name, data):
         print(f"{path.name}: profile {profile.name}, data {data_name(data)}", flush=True)
         seconds[path.name] = execute_notebook(path, parameters, results / path.name)
         _write_page(results / path.name)
-        print(f"  done in {seconds[path.name]:.0f} s", flush=True)
-    write_index(results, seconds, f"Latent Faces: {data_name(data)}, profile {profile.name}")
+        write_index(results, seconds, f"Latent Faces: {data_name(data)}, profile {profile.name}")
+        page = shown_path((results / path.name).with_suffix(".html"))
+        print(f"  done in {seconds[path.name]:.0f} s; read it in {page}", flush=True)
     if profile.name == "full" and is_celeba(data, results / "images"):
         write_celeba_measurements(results, profile)
     return results
