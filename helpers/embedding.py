@@ -4,7 +4,7 @@ import importlib.metadata
 import time
 from pathlib import Path
 
-from helpers.projections import embed_tsne
+from helpers.projections import INTERVAL_LENGTH, embed_tsne
 from helpers.reporting import LiveReport
 from helpers.workspace import kept_arrays, sha256_of_arrays
 
@@ -54,6 +54,7 @@ def _identity(points, settings, seed):
         **settings,
         "seed": seed,
         "iterations": ITERATIONS,
+        "interval_length": INTERVAL_LENGTH,
         "openTSNE": importlib.metadata.version("openTSNE"),
     }
 

@@ -42,6 +42,8 @@ def embed_tsne(
             f"t-SNE with perplexity {perplexity} needs more than {3 * perplexity:.0f} points, here are "
             f"{len(points)}; lower the perplexity."
         )
+    if (points == points[0]).all():
+        raise InputError("t-SNE cannot arrange points that are all the same.")
     start = transform_pca(fit_pca(points), points, 2)
     start /= start[:, 0].std()
     start += START_JITTER * np.random.default_rng(seed).standard_normal(start.shape, dtype=np.float32)

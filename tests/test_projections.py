@@ -89,6 +89,8 @@ def test_tsne_says_what_it_cannot_do():
     points[0, 0] = np.inf
     with pytest.raises(InputError, match="not finite"):
         projections.embed_tsne(points, 10)
+    with pytest.raises(InputError, match="all the same"):
+        projections.embed_tsne(np.full((50, 3), 0.1, "f4"), 10)
 
 
 def test_neighbour_preservation_is_1_for_the_points_themselves_and_small_for_noise():
