@@ -1,0 +1,92 @@
+"""Clouds of noise that resemble the z-points: the null hypotheses of the series, and ranks among them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from helpers.latent import fit_pca, principal_axes
+
+
+class Comparison(NamedTuple):
+    """A statistic of the data beside the same statistic of m surrogates (m,)."""
+
+    value: float
+    surrogate_values: np.ndarray
+    z_score: float
+    p_value: float
+
+
+def gaussian_surrogate(z, n, rng):
+    """Draw n points (n, z_dim), float32, from the normal distribution with mean and covariance of z.
+
+    The null hypothesis of the series: what such noise shows as well is no structure of the data.
+    """
+    mean, covariance = z.mean(axis=0, dtype=np.float64), np.cov(z, rowvar=False, dtype=np.float64)
+    return rng.multivariate_normal(mean, covariance, size=n, method="eigh").astype(np.float32)
+
+
+def elliptical_surrogate(z, n, rng):
+    """Draw n points (n, z_dim), float32, with mean, covariance and Mahalanobis distances of z.
+
+    The second null hypothesis: only the directions are drawn anew, evenly. So the cloud keeps the tails of
+    the data and has elliptic contours everywhere; what differs from the Gaussian surrogate and not from
+    this one is no filament. With as many points as z has, each distance occurs once.
+    """
+    pca = fit_pca(z)
+    axes = principal_axes(pca)
+    coordinates = (z - pca.mean) @ (axes / np.square(axes).sum(axis=1, keepdims=True)).T
+    distances = np.linalg.norm(coordinates, axis=1)
+    directions = rng.standard_normal((n, len(axes)))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    drawn = rng.permutation(distances) if n == len(z) else rng.choice(distances, n)
+    return (pca.mean + (drawn[:, None] * directions) @ axes).astype(np.float32)
+
+
+def matched_surrogate(z, n, rng):
+    """Draw n <= len(z) of as many normal points as z has, whose own mean and covariance are those of z.
+
+    Points of `gaussian_surrogate` have them only on average: estimating the covariance once more makes it
+    more uneven, which distances between few points in many dimensions feel. If z is normal, z and its
+    matched surrogates are exchangeable, so a rank among them is an exact p-value, whatever the statistic.
+    """
+    pca = fit_pca(z)
+    axes = principal_axes(pca)
+    return match_moments(rng.standard_normal((len(z), len(axes))), pca.mean, axes)[:n]
+
+
+def match_moments(noise, mean, axes):
+    """Points (n, d), float32, with this `mean` and the covariance of `axes` (r, d), made of noise (n, r).
+
+    The axes are as in `principal_axes`. The noise is centred in place; it needs more points than axes.
+    """
+    noise -= noise.mean(axis=0)
+    # With L·Lᵀ the covariance of the noise, noise·L⁻ᵀ has covariance 1, and its directions stay random.
+    root = np.linalg.cholesky(noise.T @ noise / (len(noise) - 1))
+    return (mean + noise @ np.linalg.solve(root.T, axes)).astype(np.float32)
+
+
+def uniform_box(z, n, rng):
+    """Draw n points (n, z_dim), float32, evenly from the box between each component's extremes in z."""
+    return rng.uniform(z.min(axis=0), z.max(axis=0), size=(n, z.shape[1])).astype(np.float32)
+
+
+def compare_with_surrogates(statistic, z, n_surrogates, rng, surrogate=matched_surrogate):
+    """`statistic` (array to float) of z (n, d) beside that of surrogates, drawn by surrogate(z, n, rng).
+
+    z_score is the distance from the surrogates' mean in their standard deviations. p_value is two-sided by
+    rank: the share, z counted in, of values at least as far from the mean of all as that of z; its smallest
+    value is 1 / (1 + n_surrogates). With matched Gaussian surrogates it is exact for normal z, whatever n, d
+    and statistic. Both are NaN where a statistic is NaN.
+    """
+    value = float(statistic(z))
+    return compare_values(value, [float(statistic(surrogate(z, len(z), rng))) for _ in range(n_surrogates)])
+
+
+def compare_values(value, surrogate_values):
+    """`Comparison` of a statistic of the data with the same statistic of surrogates (m,)."""
+    others = np.asarray(surrogate_values)
+    values = np.append(others, value)
+    deviations = np.abs(values - values.mean())
+    p_value = np.nan if np.isnan(deviations).any() else (deviations >= deviations[-1]).mean()
+    z_score = (value - others.mean()) / others.std(ddof=1)
+    return Comparison(float(value), others, float(z_score), float(p_value))
