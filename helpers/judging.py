@@ -1,0 +1,129 @@
+"""Drawn z-vectors go through the networks, and their images are compared with real ones."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from helpers.images import ImageBatches, load_images, rows_of_split
+from helpers.latent import nearest_distances
+from helpers.scores import (
+    NEIGHBOURS,
+    Score,
+    coverage,
+    density,
+    frechet_distance,
+    frechet_limit,
+    relative_error,
+    score,
+    score_newness,
+    shrink_images,
+)
+from helpers.workspace import InputError
+
+SHOWN = 8  # images of each draw that are kept for sheets
+RETURNING = 0.99  # of held-out images return to their z-point as closely as a meaningful one must (CII-006)
+FEWEST = 2 * (NEIGHBOURS + 1)  # images of each split: half of them still have so many neighbours
+
+
+class Standard(NamedTuple):
+    """The networks that look at draws, float32, and what is known of real images.
+
+    test (n, f): features of test images. train_z (m, d) and train_thumbnails (m, t): of the train split.
+    held_out_z (n, d): z-points of validation images. near_z and near_images (n,): their distances, and those
+    of their decoded images' thumbnails, to the nearest of the train split. threshold: the re-encoding error
+    that 99 % of them keep.
+    """
+
+    encoder: keras.Model
+    decoder: keras.Model
+    features: keras.Model
+    test: np.ndarray
+    train_z: np.ndarray
+    train_thumbnails: np.ndarray
+    held_out_z: np.ndarray
+    near_z: np.ndarray
+    near_images: np.ndarray
+    threshold: float
+
+
+class Judgement(NamedTuple):
+    """The first images of a draw (8, height, width, 3), and its figures by name: `scores.Score`.
+
+    `limit` is its Fréchet distance with infinitely many images.
+    """
+
+    faces: np.ndarray
+    scores: dict[str, Score]
+    limit: float
+
+
+def count_judged(folder, at_most):
+    """Number of images that all comparisons take: `at_most`, and no more than both held-out splits have.
+
+    Raises InputError where they have too few for scores of their halves.
+    """
+    n = min(at_most, *(len(rows_of_split(folder, split)) for split in ("test", "valid")))
+    if n < FEWEST:
+        raise InputError(
+            f"Drawn faces are compared with at least {FEWEST} test and {FEWEST} validation images, here are "
+            f"{n}; take more images."
+        )
+    return n
+
+
+def set_standard(folder, encoder, decoder, features, z_points, n):
+    """`Standard` of n images each of the test and the validation split of the packed images in `folder`.
+
+    `z_points` (all, d) are those of all images, by `encoder`; all networks compute in float32. The thumbnails
+    of 170,000 training images take 0.5 GB.
+    """
+    train, valid, test = (rows_of_split(folder, split) for split in ("train", "valid", "test"))
+    train_z, held_out_z = z_points[train], z_points[valid[:n]]
+    batches = ImageBatches(folder, "train", 512)
+    thumbnails = np.concatenate([shrink_images(batches[i][0]) for i in range(batches.num_batches)])
+    rebuilt = decoder.predict(held_out_z, verbose=0)
+    errors = relative_error(encoder.predict(rebuilt, verbose=0), held_out_z)
+    return Standard(
+        encoder,
+        decoder,
+        features,
+        features.predict(load_images(folder, test[:n]), verbose=0),
+        train_z,
+        thumbnails,
+        held_out_z,
+        nearest_distances(held_out_z, train_z),
+        nearest_distances(shrink_images(rebuilt), thumbnails),
+        float(np.quantile(errors, RETURNING)),
+    )
+
+
+def judge(standard, z):
+    """`Judgement` of the images that z-vectors (n, d) decode to; n as in the standard."""
+    images = standard.decoder.predict(z, verbose=0)
+    errors = relative_error(standard.encoder.predict(images, verbose=0), z)
+    found = judge_images(standard, images)
+    of_points = {
+        "re-encoding error": score(np.median, errors),
+        "share that returns": score(np.mean, errors <= standard.threshold),
+        "nearest z": score_newness(nearest_distances(z, standard.train_z), standard.near_z),
+    }
+    return found._replace(scores=found.scores | of_points)
+
+
+def judge_images(standard, images):
+    """`Judgement` of images (n, height, width, 3) that need not have been decoded."""
+    features = standard.features.predict(images, verbose=0)
+    near = nearest_distances(shrink_images(images), standard.train_thumbnails)
+    found = {
+        "Fréchet distance": score(frechet_distance, features, standard.test),
+        "density": score(density, features, standard.test),
+        "coverage": score(coverage, features, standard.test),
+        "nearest image": score_newness(near, standard.near_images),
+    }
+    return Judgement(images[:SHOWN].copy(), found, frechet_limit(features, standard.test))
+
+
+def judge_decoded(standard, decoder, z):
+    """`judge_images` of z-vectors (n, d) of another network, by its decoder."""
+    return judge_images(standard, decoder.predict(z, verbose=0))

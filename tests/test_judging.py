@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from helpers import judging
+from helpers.workspace import InputError
+
+Z_DIM, N = 6, 40
+MIXING = np.random.default_rng(1).standard_normal((Z_DIM, 16 * 16 * 3)).astype(np.float32)
+
+
+class Network:
+    """Stands for a network: applies a function to an array."""
+
+    def __init__(self, function):
+        self.predict = lambda array, verbose=None: function(array)
+
+
+def paint(z):
+    """Images (n, 96, 96, 3) of squares of 6×6 pixels, whose brightness is linear in z."""
+    squares = 0.5 + 0.01 * (z @ MIXING).reshape(-1, 16, 16, 3)
+    return squares.repeat(6, axis=1).repeat(6, axis=2).astype(np.float32)
+
+
+def recognise(images):
+    squares = (images[:, ::6, ::6].reshape(len(images), -1) - 0.5) / 0.01
+    return (squares @ np.linalg.pinv(MIXING)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    """Packed images of standard normal z-points, and their standard."""
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    z = rng.standard_normal((200 + 2 * N, Z_DIM)).astype(np.float32)
+    np.save(folder / "images.npy", (255 * paint(z) + 0.5).astype(np.uint8))
+    np.save(folder / "splits.npy", np.repeat([0, 1, 2], [200, N, N]).astype(np.uint8))
+    encoder, decoder, features = map(Network, (recognise, paint, recognise))
+    return folder, z, judging.set_standard(folder, encoder, decoder, features, z, N)
+
+
+def test_the_standard_knows_the_splits(setting):
+    folder, z, standard = setting
+    assert judging.count_judged(folder, 1000) == N
+    assert judging.count_judged(folder, 20) == 20
+    assert np.array_equal(standard.train_z, z[:200])
+    assert np.array_equal(standard.held_out_z, z[200 : 200 + N])
+    assert standard.test == pytest.approx(z[200 + N :], abs=0.1)  # bytes round the images
+    assert standard.train_thumbnails.shape == (200, 16 * 16 * 3)
+    nearest = np.linalg.norm(z[200 : 200 + N, None] - z[None, :200], axis=2).min(axis=1)
+    assert standard.near_z == pytest.approx(nearest, rel=1e-3)
+    assert standard.threshold < 1e-3
+
+
+def test_good_draws_are_told_from_copies_and_from_strangers(setting):
+    _, z, standard = setting
+    rng = np.random.default_rng(2)
+    good = judging.judge(standard, rng.standard_normal((N, Z_DIM)).astype(np.float32))
+    copies, strangers = judging.judge(standard, z[:N]), judging.judge(standard, z[:N] + 5)
+    distance = {
+        name: row.scores["Fréchet distance"].value
+        for name, row in (("good", good), ("copies", copies), ("strangers", strangers))
+    }
+    assert max(distance["good"], distance["copies"]) < 5 < distance["strangers"]
+    assert good.limit < distance["good"]
+    assert good.scores["coverage"].value > 0.7
+    assert strangers.scores["coverage"].value < 0.1
+    for name in ("nearest z", "nearest image"):
+        assert good.scores[name].value == pytest.approx(1, abs=0.25)
+        assert copies.scores[name].value < 0.1
+        assert strangers.scores[name].value > 2
+    assert good.faces.shape == (judging.SHOWN, 96, 96, 3)
+
+
+def test_points_return_where_the_encoder_recognises_their_image(setting):
+    _, z, standard = setting
+    draws = z[:N].copy()
+    draws[: N // 2] += 60  # images beyond 0 and 1 are painted all the same, so clip them
+    clipped = standard._replace(
+        decoder=Network(lambda points: paint(points).clip(0, 1)), threshold=max(standard.threshold, 1e-3)
+    )
+    found = judging.judge(clipped, draws).scores
+    assert found["share that returns"].value == 0.5
+    assert found["re-encoding error"].spread > 0
+
+
+def test_real_images_are_judged_without_z_points(setting):
+    _, z, standard = setting
+    found = judging.judge_images(standard, paint(z[-N:]))
+    assert found.scores.keys() == {"Fréchet distance", "density", "coverage", "nearest image"}
+    assert found.scores["Fréchet distance"].value == pytest.approx(0, abs=0.01)
+    same = judging.judge_decoded(standard, standard.decoder, z[-N:])
+    assert same.scores["density"].value == found.scores["density"].value
+
+
+def test_too_few_held_out_images_get_one_clear_sentence(packed):
+    with pytest.raises(InputError, match="at least 12 test and 12 validation images, here are 6; take more"):
+        judging.count_judged(packed, 400)
