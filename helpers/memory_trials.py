@@ -1,0 +1,173 @@
+"""What is said to keep memory low, each way measured in a process of its own.
+
+Source: COL-005, COL-010, COL-011, COL-013, COL-023, COL-031, COL-032.
+"""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from helpers import monitor
+from helpers.apart import measure_apart
+from helpers.freeing import free
+from helpers.images import ImageBatches
+from helpers.models import COLOUR_CHANNELS, IMAGE_SIZE, Autoencoder
+
+POOL = 8  # pixels; the first layer of `_small_network` leaves so little that its own memory does not count
+IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS)
+BATCH_SIZE = 128  # images
+CALL_IMAGES = 8  # in each call of a network
+WAYS_OF_IMAGES = ("float32 array", "uint8 array", "generator")
+TAKEN_BY_KERAS = ("float32 array", "generator")  # as they are; it is handed slices of the other
+WAYS_OF_CALLING = ("predict", "predict_on_batch", "call")
+WAYS_OF_DROPPING = {"nothing done": False, "free() after each": True}
+FEW_CALLS = 5  # before the first reading: they make what stays anyhow
+
+
+class Trial(NamedTuple):
+    """What one way took, in bytes beyond what its process held before, and in seconds."""
+
+    peak: int
+    stays: int
+    seconds: float
+    peak_vram: int | None  # of TensorFlow, None without a GPU
+    freed: tuple[int, int, int]  # given back by garbage collection, Keras and the C library
+
+
+def write_noise_images(folder, count, seed=1):
+    """Write `count` images of noise as packed images: images.npy and splits.npy, all of them for training."""
+    rng = np.random.default_rng(seed)
+    np.save(Path(folder) / "images.npy", rng.integers(0, 256, (count, *IMAGE_SHAPE), np.uint8))
+    np.save(Path(folder) / "splits.npy", np.zeros(count, np.uint8))
+
+
+def measure_images(folder):
+    """Way → `Trial` of a network's pass over the packed images in `folder`, held in each of WAYS_OF_IMAGES.
+
+    Its seconds are those of handing out all batches once, without the network.
+    """
+    return _measure_all("images", {way: {"way": way, "folder": str(folder)} for way in WAYS_OF_IMAGES})
+
+
+def measure_calls(calls):
+    """Way → `Trial` of handing `calls` small batches to a network, in each of WAYS_OF_CALLING."""
+    return _measure_all("calls", {way: {"way": way, "calls": calls} for way in WAYS_OF_CALLING})
+
+
+def measure_networks(count):
+    """Way → `Trial` of making, training and dropping `count` networks, in each of WAYS_OF_DROPPING."""
+    ways = {way: {"count": count, "freeing": freeing} for way, freeing in WAYS_OF_DROPPING.items()}
+    return _measure_all("networks", ways)
+
+
+def _measure_all(trial, ways):
+    """Way → `Trial` of one of TRIALS with the options of each way, each in a process of its own."""
+    results = measure_apart(__name__, [{"trial": trial, **options} for options in ways.values()])
+    trials = (Trial(**{**result, "freed": tuple(result["freed"])}) for result in results)
+    return dict(zip(ways, trials, strict=True))
+
+
+def measure(trial, **options):
+    """The fields of a `Trial` of one of TRIALS, in this process."""
+    return TRIALS[trial](**options)
+
+
+def _images(way, folder):
+    network = _small_network()
+    network.predict(np.zeros((BATCH_SIZE, *IMAGE_SHAPE), np.float32), verbose=0)
+    before = monitor.memory().process
+    images = _hold_images(way, Path(folder))
+    started = time.perf_counter()
+    for batch in _hand_out(images):
+        batch[0].sum()
+    seconds = time.perf_counter() - started
+    given = images if way in TAKEN_BY_KERAS else _hand_out(images)
+    network.predict(given, batch_size=BATCH_SIZE if way == "float32 array" else None, verbose=0)
+    return _since(before, seconds)
+
+
+def _small_network():
+    """A network that is done with an image at once, so that what is measured is how it gets there."""
+    layers = keras.layers
+    return keras.Sequential(
+        [keras.Input(IMAGE_SHAPE), layers.AveragePooling2D(POOL), layers.Flatten(), layers.Dense(8)]
+    )
+
+
+def _hold_images(way, folder):
+    """All images in memory, as numbers or as bytes, or the `ImageBatches` that read them when asked."""
+    if way == "generator":
+        return ImageBatches(folder, "train", BATCH_SIZE)
+    images = np.load(folder / "images.npy", allow_pickle=False)
+    return images if way == "uint8 array" else np.divide(images, np.float32(255), dtype=np.float32)
+
+
+def _hand_out(images):
+    """Yield the batches one by one, each a tuple of float32 images."""
+    if isinstance(images, ImageBatches):
+        yield from (images[index] for index in range(images.num_batches))
+        return
+    for start in range(0, len(images), BATCH_SIZE):
+        batch = images[start : start + BATCH_SIZE]
+        yield (batch if batch.dtype == np.float32 else batch.astype(np.float32) / np.float32(255),)
+
+
+def _calls(way, calls):
+    network = _small_network()
+    batch = np.zeros((CALL_IMAGES, *IMAGE_SHAPE), np.float32)
+    functions = {
+        "predict": lambda: network.predict(batch, verbose=0),
+        "predict_on_batch": lambda: network.predict_on_batch(batch),
+        "call": lambda: network(batch, training=False),
+    }
+    for _ in range(FEW_CALLS):
+        functions[way]()
+    before, started = monitor.memory().process, time.perf_counter()
+    for _ in range(calls):
+        functions[way]()
+    return _since(before, time.perf_counter() - started)
+
+
+def _networks(count, freeing):
+    _train_a_step()
+    free()
+    before, started, freed = monitor.memory().process, time.perf_counter(), np.zeros(3, np.int64)
+    for _ in range(count):
+        _train_a_step()
+        if freeing:
+            freed += free()[:3]
+    return _since(before, time.perf_counter() - started) | {"freed": freed.tolist()}
+
+
+def _train_a_step():
+    """Make a network of the posts' size, train it for a step, and drop it."""
+    network = Autoencoder()
+    network.compile(optimizer=keras.optimizers.Adam())
+    network.train_on_batch(np.zeros((CALL_IMAGES, *IMAGE_SHAPE), np.float32))
+
+
+def _since(before, seconds):
+    """The fields of a `Trial` that began with `before` bytes."""
+    reading = monitor.memory()
+    return {
+        "peak": reading.process_peak - before,
+        "stays": reading.process - before,
+        "seconds": seconds,
+        "peak_vram": reading.backend and reading.backend.peak,
+        "freed": (0, 0, 0),
+    }
+
+
+def format_trials(trials):
+    """Table of label → `Trial` for people."""
+    lines = [f"{'MB of RAM':22} {'peak':>8} {'stays':>8} {'seconds':>8}"]
+    for label, trial in trials.items():
+        sizes = f"{trial.peak / 1e6:8,.0f} {trial.stays / 1e6:8,.0f} {trial.seconds:8.2f}"
+        lines.append(f"{label:22} {sizes}")
+    return "\n".join(lines)
+
+
+TRIALS = {"images": _images, "calls": _calls, "networks": _networks}

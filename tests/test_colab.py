@@ -1,0 +1,162 @@
+"""A Colab machine's disk and MyDrive: data come over, results go back, and a lost machine costs one epoch."""
+
+import json
+import shutil
+import sys
+import types
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from helpers import colab, drive, images, models, mounts, posts, training
+from helpers.profiles import SMOKE
+from helpers.workspace import InputError, workspace_folder
+from tools.colab_stand_in.drive_faults import FaultyDrive, installed
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """This process as a Colab machine with MyDrive unmounted; /content, MyDrive's project, the mounts."""
+    content, store = tmp_path / "content", tmp_path / "store"
+    mydrive = content / "drive" / "MyDrive" / "latent_faces"
+    (store / "MyDrive" / "latent_faces").mkdir(parents=True)
+    (content / "latent_faces").mkdir(parents=True)
+    module, mounted = types.ModuleType("google.colab"), []
+
+    def mount(place):
+        mounted.append(place)
+        store.rename(content / "drive")
+
+    module.drive = SimpleNamespace(mount=mount)
+    monkeypatch.setitem(sys.modules, "google.colab", module)
+    monkeypatch.setitem(sys.modules, "google.colab.drive", module.drive)
+    monkeypatch.setattr(colab, "project_root", lambda: content / "latent_faces")
+    monkeypatch.setattr(mounts, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(content / "latent_faces" / "results"))
+    start_anew()
+    yield content, mydrive, mounted
+    start_anew()
+
+
+def start_anew():
+    """Forget what the process knows of MyDrive, as a new one does."""
+    colab.mydrive.cache_clear()
+    colab.restored.clear()
+
+
+def test_elsewhere_nothing_is_kept_in_mydrive(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    start_anew()
+    home = workspace_folder(None, "smoke")
+    assert colab.mydrive() is None and colab.counterpart(home) is None
+    assert not colab.restore_workspace(home)
+    colab.publish_workspace(home)
+
+
+def test_mydrive_is_mounted_when_it_is_needed_and_only_once(machine):
+    content, mydrive, mounted = machine
+    home = workspace_folder(None, "smoke")
+    assert colab.counterpart(home / "autoencoder") == mydrive / "results" / "synthetic-smoke" / "autoencoder"
+    assert colab.counterpart(content / "elsewhere") is None
+    assert mounted == ["/content/drive"]
+
+
+def test_without_mydrive_the_work_goes_on_with_a_warning(machine, capfd):
+    sys.modules["google.colab"].drive.mount = lambda place: 1 / 0
+    sys.modules["google.colab.drive"].mount = lambda place: 1 / 0
+    home = workspace_folder(None, "smoke")
+    home.mkdir(parents=True)
+    posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
+    posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
+    assert capfd.readouterr().err.count("all results are lost with this machine") == 1
+
+
+def test_data_come_to_the_disk_once(machine, tmp_path, capfd):
+    content, mydrive, _ = machine
+    mydrive = tmp_path / "store" / "MyDrive" / "latent_faces"
+    project = content / "latent_faces"
+    rng = np.random.default_rng(1)
+    (mydrive / "celeba").mkdir()
+    (mydrive / "photos").mkdir()
+    for name in ("celeba/img_align_celeba.zip", "celeba/list_attr_celeba.txt", "own.zip", "latent_faces.zip"):
+        (mydrive / name).write_bytes(rng.bytes(1000))
+    for number in range(30):
+        (mydrive / "photos" / f"{number}.jpg").write_bytes(rng.bytes(100))
+    (mydrive / "results" / "synthetic-quick").mkdir(parents=True)
+    (mydrive / "01_notebook.ipynb").write_text("{}")
+    with installed(FaultyDrive(mydrive, rate=0.05, seed=3)) as faulty:
+        colab.copy_data(mydrive, project)
+        assert faulty.struck > 5
+    there = {path.relative_to(project).as_posix() for path in project.rglob("*") if path.suffix != ".json"}
+    assert there == {
+        *("celeba", "celeba/img_align_celeba.zip", "celeba/list_attr_celeba.txt"),
+        *("own.zip", "photos", "photos/photos.zip"),
+    }
+    for name in ("celeba/img_align_celeba.zip", "celeba/list_attr_celeba.txt", "own.zip"):
+        assert (project / name).read_bytes() == (mydrive / name).read_bytes()
+    with zipfile.ZipFile(project / "photos" / "photos.zip") as packed:
+        assert len(packed.namelist()) == 30 and packed.testzip() is None
+    capfd.readouterr()
+    colab.copy_data(mydrive, project)
+    assert capfd.readouterr().err.count("is there already and whole") == 4
+    colab.copy_data(tmp_path / "nowhere", project)
+
+
+@pytest.fixture
+def small():
+    return replace(SMOKE, synthetic_images=40, batch_size=8, precision="float32")
+
+
+def train(home, profile, epochs):
+    """What a notebook does at first: images and a training."""
+    folder = images.ensure_images(None, profile)
+    options = {"z_dim": 4, "filters": (2, 4, 4, 4)}
+    return training.train(models.Autoencoder, folder, home / "autoencoder", profile, epochs, **options)[1]
+
+
+def test_after_the_machine_is_lost_training_goes_on_at_the_next_epoch(machine, small, capfd):
+    content, mydrive, _ = machine
+    training.choose_precision("float32")
+    home = workspace_folder(None, small.name)
+    log = train(home, small, 2)
+    kept = mydrive / "results" / "synthetic-smoke"
+    assert len(json.loads((kept / "autoencoder" / "published.json").read_text())["training"]["log"]) == 2
+    assert (kept / "archive" / "published.json").exists()
+    assert not (kept / "images").exists()  # packed anew from the archive
+    posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
+    images_sha256 = images.images_identity(home / "images")
+
+    shutil.rmtree(content / "latent_faces" / "results")
+    start_anew()
+    longer = train(home, small, 3)
+    assert "2 epochs are done already" in capfd.readouterr().err
+    assert [row["epoch"] for row in longer] == [1, 2, 3]
+    assert longer[:2] == log
+    assert images.images_identity(home / "images") == images_sha256
+    assert (home / posts.MEASUREMENTS_FILE).exists()
+    assert len(json.loads((kept / "autoencoder" / "published.json").read_text())["training"]["log"]) == 3
+
+
+def test_a_drive_that_fails_at_the_end_is_told_in_one_line(machine, capfd):
+    _, mydrive, _ = machine
+    home = workspace_folder(None, "smoke")
+    home.mkdir(parents=True)
+    colab.mydrive()
+    with installed(FaultyDrive(mydrive)) as faulty:
+        faulty.gone = range(1, 10**9)
+        posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
+        told = capfd.readouterr().err
+        assert told.count("\n") == 1 and "is in MyDrive: " in told
+        with pytest.raises(InputError):
+            colab.restore_workspace(home)
+        faulty.gone = range(0)
+        assert colab.restore_workspace(home)
+    posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
+    start_anew()
+    other = Path(str(home) + "-other")
+    drive.restore(colab.counterpart(home), other)
+    assert (other / posts.MEASUREMENTS_FILE).read_bytes() == (home / posts.MEASUREMENTS_FILE).read_bytes()

@@ -1,0 +1,55 @@
+"""What is given back, measured, and what must not go with it."""
+
+import gc
+
+import keras
+import numpy as np
+import pytest
+
+from helpers import freeing, models, monitor, training
+from helpers.freeing import Freed, format_freed
+
+
+def test_garbage_in_circles_is_collected_and_counted():
+    freeing.free()  # what other tests of this process left behind would be counted as well
+    gc.disable()
+    try:
+        circle = [np.ones(25_000_000)]  # 200 MB
+        circle.append(circle)
+        held = monitor.memory().process
+        del circle
+        assert monitor.memory().process > held - 50e6
+        freed = freeing.free()
+    finally:
+        gc.enable()
+    assert 180e6 < freed.collected < 220e6
+    assert freed.held < held - 150e6
+
+
+def test_keras_forgets_models_but_not_the_precision():
+    training.choose_precision("mixed_bfloat16")
+    first = models.build_encoder(z_dim=4, filters=(2, 2, 2, 2)).layers[1].name
+    freeing.free()
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    assert models.build_encoder(z_dim=4, filters=(2, 2, 2, 2)).layers[1].name == first
+    training.choose_precision("float32")
+
+
+def test_a_model_that_is_in_use_survives():
+    network = models.build_encoder(z_dim=4, filters=(2, 2, 2, 2))
+    images = np.random.default_rng(1).random((3, 96, 96, 3), np.float32)
+    before = network.predict_on_batch(images)
+    freeing.free()
+    np.testing.assert_array_equal(network.predict_on_batch(images), before)
+
+
+def test_the_parts_add_up():
+    before = monitor.memory().process
+    freed = freeing.free()
+    assert sum(freed[:3]) == pytest.approx(before - freed.held, abs=20e6)
+
+
+def test_the_line_names_each_step():
+    line = format_freed(Freed(200_000_000, 3_000_000, -1_000_000, 1_500_000_000))
+    steps = "garbage collection +200 MB, clear_session +3 MB, C library -1 MB"
+    assert line == f"given back by {steps}; 1.50 GB are still in use"

@@ -1,0 +1,62 @@
+"""Trials of memory: what they hold must show in what they report."""
+
+import numpy as np
+import pytest
+
+from helpers import memory_trials
+from helpers.images import load_images
+from helpers.memory_trials import Trial, format_trials
+
+COUNT = 600
+ARRAY_BYTES = COUNT * 96 * 96 * 3 * 4  # as float32
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("noise")
+    memory_trials.write_noise_images(folder, COUNT)
+    return folder
+
+
+@pytest.mark.parametrize("way", memory_trials.WAYS_OF_IMAGES)
+def test_all_ways_hand_out_the_same_images(folder, way):
+    batches = list(memory_trials._hand_out(memory_trials._hold_images(way, folder)))
+    assert [len(batch) for (batch,) in batches] == [128, 128, 128, 128, 88]
+    assert all(batch.dtype == np.float32 for (batch,) in batches)
+    together = np.concatenate([batch for (batch,) in batches])
+    np.testing.assert_array_equal(together, load_images(folder, np.arange(COUNT)))
+
+
+def test_an_array_shows_at_the_peak_and_a_generator_does_not(folder):
+    trials = memory_trials.measure_images(folder)
+    assert tuple(trials) == memory_trials.WAYS_OF_IMAGES
+    whole, generator = trials["float32 array"], trials["generator"]
+    assert whole.peak > ARRAY_BYTES
+    assert whole.peak - generator.peak > ARRAY_BYTES / 2
+    assert whole.peak >= whole.stays
+    assert whole.seconds > 0
+
+
+def test_networks_and_calls_are_measured_in_other_processes():
+    trials = memory_trials.measure_networks(1)
+    assert all(trial.seconds > 0 and len(trial.freed) == 3 for trial in trials.values())
+    assert trials["nothing done"].freed == (0, 0, 0) != trials["free() after each"].freed
+    few, many = (memory_trials.measure_calls(calls) for calls in (2, 20))
+    assert all(many[way].seconds > few[way].seconds for way in memory_trials.WAYS_OF_CALLING)
+
+
+def test_a_failure_in_the_other_process_is_told(folder):
+    with pytest.raises(RuntimeError, match=r"measuring process failed.*nowhere"):
+        memory_trials.measure_images(folder / "nowhere")
+
+
+def test_the_table_has_a_line_for_each_trial():
+    trials = {
+        "predict": Trial(2_000_000, 1_000_000, 0.5, None, (0, 0, 0)),
+        "call": Trial(0, -500_000, 12.25, None, (0, 0, 0)),
+    }
+    lines = format_trials(trials).splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["predict", "2", "1", "0.50"],
+        ["call", "0", "-0", "12.25"],
+    ]

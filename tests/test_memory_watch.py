@@ -1,0 +1,223 @@
+"""The record of memory, the peaks of its stages, and the guard that stops one in time."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from helpers import memory_guard, memory_watch
+from helpers.memory_guard import MemoryLimitReached
+from helpers.memory_watch import MemoryWatch, Sample, Stage
+from helpers.monitor import BackendVram, GpuMemory, Memory, memory
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, or needs Linux' data limit")
+
+
+@pytest.fixture
+def watch():
+    watches = []
+
+    def start(limit=None):
+        watches.append(MemoryWatch(limit))
+        return watches[-1]
+
+    yield start
+    for started in watches:
+        started.stop()
+
+
+def test_the_default_limit_is_below_what_colab_gives():
+    assert memory_guard.default_limit() <= 11e9 < 12.7e9 - 1.4e9
+
+
+def test_a_stage_knows_its_peak_and_what_is_left(watch):
+    watching = watch()
+    with watching.stage("large array"):
+        array = np.ones(40_000_000)  # 320 MB
+        time.sleep(3 * memory_watch.CHECK_SECONDS + memory_watch.SAMPLE_SECONDS)
+        del array
+    with watching.stage("nothing"):
+        pass
+    large, nothing = watching.stages
+    assert 300e6 < large.peak - large.before < 400e6
+    assert large.after < large.peak - 250e6
+    assert nothing.peak - nothing.before < 50e6
+    assert large.seconds >= memory_watch.SAMPLE_SECONDS
+    assert [stage.label for stage in watching.stages] == ["large array", "nothing"]
+    assert len(watching.samples) > 4
+    seconds = [sample.seconds for sample in watching.samples]
+    assert seconds == sorted(seconds)
+
+
+@needs_linux
+def test_a_peak_between_two_readings_is_not_missed(watch):
+    code = """
+        from helpers.memory_watch import MemoryWatch
+        import numpy as np
+        watch = MemoryWatch()
+        with watch.stage("short"):
+            np.ones(40_000_000)
+        stage = watch.stages[0]
+        peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]
+        print(stage.peak / 1e6, int(peak) * 1024 / 1e6, stage.before / 1e6)
+    """
+    peak, kernels, before = map(float, run(code).split())
+    assert peak == pytest.approx(kernels, rel=0.05)
+    assert peak - before > 300
+
+
+def run(code, check=True):
+    """Standard output of a program in a process of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def grow(megabytes, pause=0.02):
+    """Take memory in steps of 10 MB."""
+    parts = []
+    for _ in range(megabytes // 10):
+        parts.append(np.ones(1_250_000))
+        time.sleep(pause)
+    return parts
+
+
+def test_what_grows_is_stopped_with_a_sentence(watch):
+    watching = watch(memory().process + 100e6)
+    with (
+        pytest.raises(MemoryLimitReached, match=r"Stopped at the limit for memory: .* GB are in use") as told,
+        watching.stage("grows"),
+    ):
+        grow(2000)
+    assert "freeing.free()" in str(told.value)
+    assert watching.stages[0].peak < watching.guard.limit + 300e6
+    time.sleep(3 * memory_watch.CHECK_SECONDS)  # nothing comes after it
+
+
+def test_outside_a_stage_nothing_is_stopped(watch):
+    watch(memory().process + 50e6)
+    assert len(grow(200)) == 20
+
+
+def test_after_the_limit_there_is_room_to_clean_up(watch):
+    held = [np.ones(25_000_000)]
+    watching = watch(memory().process - 100e6)
+    with watching.stage("clean up"):
+        small = grow(50)
+        held.clear()
+        time.sleep(3 * memory_watch.CHECK_SECONDS)
+    assert len(small) == 5
+    with pytest.raises(MemoryLimitReached), watching.stage("grows on"):
+        grow(2000)
+
+
+@needs_linux
+def test_a_single_allocation_far_beyond_the_limit_is_refused_at_once(watch):
+    watching = watch(memory().process + 500e6)
+    with pytest.raises(MemoryLimitReached) as told, watching.stage("20 GB"):
+        np.ones(2_500_000_000)
+    assert isinstance(told.value.__cause__, MemoryError)
+    assert watching.stages[0].peak - watching.stages[0].before < 100e6
+    with watching.stage("fits"):
+        assert np.ones(25_000_000).nbytes == 200_000_000
+    assert memory_guard._data_limits() == watching.guard.former
+
+
+def test_stages_may_lie_within_each_other(watch):
+    watching = watch(memory().process + 100e6)
+    with pytest.raises(MemoryLimitReached), watching.stage("outer"):
+        with watching.stage("inner"):
+            grow(50)
+        grow(2000)
+    assert [stage.label for stage in watching.stages] == ["inner", "outer"]
+    inner, outer = watching.stages
+    assert outer.peak > inner.peak and not watching.guard.active
+
+
+def test_the_record_stays_small(watch, monkeypatch):
+    monkeypatch.setattr(memory_watch, "MOST_SAMPLES", 10)
+    watching = watch()
+    for _ in range(100):
+        watching._take()
+    assert len(watching.samples) <= 11
+    assert watching.every > memory_watch.SAMPLE_SECONDS
+    assert watching.samples[0].seconds < watching.samples[-1].seconds
+
+
+CELLS = """
+    from IPython.core.interactiveshell import InteractiveShell
+    shell = InteractiveShell.instance(colors="NoColor")
+    cells = [
+        "from helpers import memory_watch, monitor; import numpy as np, time",
+        "watch = memory_watch.start(monitor.memory().process + 200e6)",
+        "# comment\\nparts = []\\nwhile True:\\n    parts.append(np.ones(1_250_000)); time.sleep(0.01)",
+        "del parts; x = 1",
+        "np.ones(2_500_000_000)",
+        "print(watch.peak_table())",
+    ]
+    for cell in cells:
+        done = shell.run_cell(cell, store_history=True)
+        print("ran", type(done.error_in_exec).__name__)
+    print([stage.label for stage in shell.user_ns["watch"].stages])
+"""
+
+
+def test_in_a_notebook_each_cell_is_a_stage_and_only_the_greedy_one_is_stopped():
+    told = run(CELLS)
+    ends = [line.split()[1] for line in told.splitlines() if line.startswith("ran ")]
+    assert ends[:4] == ["NoneType", "NoneType", "MemoryLimitReached", "NoneType"]
+    assert ends[5] == "NoneType"
+    if sys.platform == "linux":
+        assert "MemoryError" in ends[4]
+    assert "MemoryLimitReached: Stopped at the limit" in told
+    assert "['watch = memory_watch.start(" in told and "'parts = []', 'del parts; x = 1'" in told
+    table = told[told.index("\nGB ") + 1 :].splitlines()
+    assert "no GPU" in table[0] and any(line.startswith("everything") for line in table)
+
+
+def test_the_table_shows_what_took_most_in_its_order(watch):
+    watching = watch()
+    before_and_peak = ((0, 3), (0, 9), (90, 95), (1, 8))
+    watching.stages = [
+        Stage(f"cell {n}", 1, before, 0, peak, 0, None, None)
+        for n, (before, peak) in enumerate(before_and_peak)
+    ]
+    labels = [line.split("  ")[0] for line in watching.peak_table(rows=2).splitlines()[1:]]
+    assert labels == ["cell 1", "cell 3", "everything"]
+
+
+def test_the_table_has_the_figures_of_a_gpu():
+    def reading(process, vram, own):
+        return Memory(process, 0, int(5e9), int(13e9), (GpuMemory("T4", vram, 16e9),), BackendVram(own, own))
+
+    samples = [Sample(0.0, reading(1e9, 2e9, 1e9)), Sample(1.0, reading(3e9, 6e9, 4e9))]
+    stage = memory_watch._summarise("train", samples, samples[0], Sample(2.0, reading(2e9, 3e9, 4.5e9)))
+    assert stage == Stage("train", 2.0, 1e9, 2e9, 3e9, 5e9, 6e9, 4.5e9)
+    head, line = memory_watch.format_peaks([stage]).splitlines()
+    assert head.split()[-2:] == ["VRAM", "TensorFlow"]
+    assert line.split() == ["train", "2.0", "1.00", "3.00", "2.00", "5.00", "6.00", "4.50"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the signal is Linux' and macOS'")
+def test_a_training_is_stopped_too(packed, tmp_path, watch):
+    from helpers import images, models, training
+
+    training.choose_precision("float32")
+    model = models.Autoencoder(z_dim=4, filters=(2, 4, 4, 4))
+    batches, kept = images.ImageBatches(packed, "train", 8), []
+    read = images.ImageBatches.__getitem__
+
+    class Greedy(images.ImageBatches):
+        def __getitem__(self, index):
+            kept.append(np.ones(2_500_000))
+            return read(self, index)
+
+    watching = watch(memory().process + 500e6)
+    with pytest.raises(MemoryLimitReached), watching.stage("fit"):
+        training.fit(model, Greedy(packed, "train", 4), batches, 1000, tmp_path / "ae", 0.001)
+    assert len(kept) > 1 and watching.stages[0].peak < watching.guard.limit + 500e6
