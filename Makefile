@@ -1,7 +1,10 @@
-# make run | test | lab | bench | notebooks: each sets up .venv by itself. Needs Python 3.10 to 3.13 and pip.
+# make run | test | lab | bench | notebooks | colab-zip | colab-test | badges: each sets up .venv by itself.
+# Needs Python 3.10 to 3.13 and pip.
 PROFILE ?= quick
 DATA ?=
 GPU ?=
+REPO ?=
+NOTEBOOKS ?=
 
 CHECK_PYTHON := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.10 python; do \
@@ -11,7 +14,7 @@ RUN := $(VENV)/bin/python
 TENSORFLOW := $(if $(GPU),tensorflow[and-cuda],tensorflow)
 READY := $(VENV)/ready-$(if $(GPU),gpu,cpu)
 
-.PHONY: setup run test lab bench notebooks
+.PHONY: setup run test lab bench notebooks colab-zip colab-test badges
 
 setup: $(READY)
 
@@ -30,7 +33,7 @@ test: setup
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(VENV)/bin/lint-imports
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile
 	KERAS_BACKEND=jax $(RUN) -m pytest -m backend
 
 lab: setup
@@ -41,3 +44,13 @@ bench: setup
 
 notebooks: setup
 	$(RUN) -m tools.build_notebooks
+
+colab-zip: setup
+	$(RUN) -m tools.colab_zip
+
+# Notebooks by number, 00 for colab_setup: make colab-test NOTEBOOKS="00 04". It runs them on Colab's versions.
+colab-test: setup
+	$(RUN) -m tools.colab_twin $(NOTEBOOKS)
+
+badges: setup
+	$(RUN) -m tools.badges "$(REPO)"

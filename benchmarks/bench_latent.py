@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 from scipy.optimize import curve_fit
 from sklearn.decomposition import PCA
 
+from benchmarks import tables
 from benchmarks.processes import in_fresh_process
-from helpers import latent, monitor, projections
+from helpers import latent, monitor, projections, surrogates
 
 WIDTH = 0.25  # of an interval of number densities
 STATISTICS_POINTS = 170_000
@@ -35,7 +35,7 @@ def z_points(n):
     if "CELEBA_Z" in os.environ:
         path = Path(os.environ["CELEBA_Z"])
         z = rng.permutation(np.load(path / "z_points.npy" if path.is_dir() else path))[:n]
-        return np.concatenate([z, latent.gaussian_surrogate(z, n - len(z), rng)])
+        return np.concatenate([z, surrogates.gaussian_surrogate(z, n - len(z), rng)])
     centres = rng.standard_normal((MIXTURE_COMPONENTS, DIMENSIONS), dtype=np.float32)
     labels = rng.integers(MIXTURE_COMPONENTS, size=n)
     return centres[labels] + rng.standard_normal((n, DIMENSIONS), dtype=np.float32)
@@ -111,18 +111,12 @@ def measure_memory(z):
 
 def main():
     """Measure and print the table; return whether a bar was missed."""
-    print(f"{os.cpu_count()} processors, load before the start: {psutil.getloadavg()[0]:.1f}")
-    missed = False
-    for measure, n in (
+    measures = (
         (measure_statistics, STATISTICS_POINTS),
         (measure_maps, COMPARED_POINTS),
         (measure_memory, MANY_POINTS),
-    ):
-        rows, below = measure(z_points(n))
-        missed |= below
-        for what, value, unit, bar in rows:
-            print(f"{what:32}{value:10,.2f} {unit:4}{bar}", flush=True)
-    return missed
+    )
+    return tables.run(measures, z_points)
 
 
 if __name__ == "__main__":

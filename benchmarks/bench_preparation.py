@@ -18,6 +18,8 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from benchmarks import tables
+
 ROOT = Path(__file__).resolve().parents[1]
 MADE_IMAGES = 16_000  # where CELEBA_DIR is not set
 MANY_IMAGES = 100_000  # to see whether memory grows with their number
@@ -109,11 +111,10 @@ def measure(folder):
 
 def main():
     """Measure and print the table; return whether a bar was missed."""
-    print(f"{os.cpu_count()} processors, load before the start: {psutil.getloadavg()[0]:.1f}")
+    tables.print_machine()
     with tempfile.TemporaryDirectory() as folder:
         rows, missed = measure(Path(folder))
-    for what, value, unit, bar in rows:
-        print(f"{what:32}{value:10,.1f} {unit:10}{bar}")
+    tables.print_rows(rows)
     return missed
 
 

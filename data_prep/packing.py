@@ -51,8 +51,9 @@ def pack_images(task, out, key, workers):
                 records.append(record)
                 show(min(len(packed.chunks) * CHUNK_ROWS, total))
                 if time.monotonic() - flushed > FLUSH_SECONDS:
-                    commit(out, records)
-                    records, flushed = [], time.monotonic()
+                    due, records = records, []  # so that an interruption in between commits none twice
+                    commit(out, due)
+                    flushed = time.monotonic()
         finally:
             commit(out, records)
     return packed

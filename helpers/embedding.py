@@ -1,14 +1,18 @@
 """t-SNE maps: made with their progress shown, kept in a folder, and reused."""
 
 import importlib.metadata
+import os
+import threading
 import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from helpers.projections import INTERVAL_LENGTH, embed_tsne
+from helpers.projections import INTERVAL_LENGTH, MANY_POINTS, embed_tsne
 from helpers.reporting import LiveReport
 from helpers.workspace import kept_arrays, sha256_of_arrays
 
 ITERATIONS = 1000  # as in the posts
+PAUSE_SECONDS = 0.5  # between two looks at maps at work
 STANDARD = {"perplexity": 30, "early_exaggeration": 12}  # XIII-033
 SECOND = {"perplexity": 10, "early_exaggeration": 16}  # the posts' other set: CII-048, XIII-034
 
@@ -22,24 +26,51 @@ def embed_all(wanted, folder, settings=STANDARD, seed=1):
     """t-SNE maps (n, 2), float32, of several clouds: `wanted` maps a name to points (n, d).
 
     A dict name -> map. Maps are kept in `folder` as .npy files; one that was made of the same points with the
-    same settings and seed is loaded. One line shows the progress; 165,000 points take some minutes.
-    `settings` are options of `projections.embed_tsne`, which also says when InputError is
-    raised. Source: XIII-033, XIII-034.
+    same settings and seed is loaded. One line shows the progress; 165,000 points take some minutes. Maps of
+    few points, which use one processor each, are made side by side. `settings` are options of
+    `projections.embed_tsne`, which also says when InputError is raised. Source: XIII-033, XIII-034.
     """
-    report, started, maps = LiveReport(), time.monotonic(), {}
-    for name, points in wanted.items():
-        place = f"map {len(maps) + 1} of {len(wanted)}: {' '.join(name.split())}"
-        progress = f"{place}, {len(points):,} points, iteration"
-        maps[name] = _embed(points, Path(folder), name, settings, seed, report, progress)
+    report, started, at_work, stopped = LiveReport(), time.monotonic(), {}, threading.Event()
+
+    def embed(name):
+        def show(done, of):
+            if stopped.is_set():
+                raise InterruptedError("The map is no longer wanted.")
+            place = f"{' '.join(name.split())}, {len(wanted[name]):,} points"
+            at_work[name] = f"{place}, iteration {done:,} of {of:,}"
+
+        return _embed(wanted[name], Path(folder), name, settings, seed, show)
+
+    with ThreadPoolExecutor(_maps_at_once(wanted)) as pool:
+        futures = {name: pool.submit(embed, name) for name in wanted}
+        try:
+            while (state := wait(futures.values(), PAUSE_SECONDS, FIRST_EXCEPTION)).not_done:
+                for future in state.done:
+                    future.result()  # raises what went wrong, which ends the other maps
+                report.live(_progress(futures, at_work))
+            maps = {name: future.result() for name, future in futures.items()}
+        finally:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
     seconds = time.monotonic() - started
     report.line(f"t-SNE maps with {describe(settings)}, made or loaded: {len(maps)} in {seconds:.0f} s")
     return maps
 
 
-def _embed(points, folder, name, settings, seed, report, progress):
-    def show(done, of):
-        report.live(f"{progress} {done:,} of {of:,}")
+def _maps_at_once(wanted):
+    """How many maps are made side by side: one where a large one takes all processors and much memory."""
+    small = all(len(points) < MANY_POINTS for points in wanted.values())
+    return min(os.cpu_count(), len(wanted)) if small else 1
 
+
+def _progress(futures, at_work):
+    """Line on the maps that are done and on those at work."""
+    done = sum(future.done() for future in futures.values())
+    running = [at_work[name] for name, future in futures.items() if name in at_work and not future.done()]
+    return "; ".join([f"{done} of {len(futures)} maps", *running])
+
+
+def _embed(points, folder, name, settings, seed, show):
     def make():
         return [embed_tsne(points, seed=seed, iterations=ITERATIONS, report=show, **settings)]
 

@@ -1,12 +1,19 @@
 """Figures of the series: one colour per quantity, every axis named."""
 
 import itertools
+from base64 import b64encode
+from io import BytesIO
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.pylabtools import print_figure
+from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
+from PIL import Image
 
 from helpers.latent import number_density
+from helpers.monitor import GIGABYTE
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart. A quantity keeps its colour in
 # every notebook; several runs of one quantity differ in LINE_STYLES.
@@ -34,11 +41,32 @@ PARTS = {  # of a network, by the beginning of a layer's name
 LINE_STYLES = ("-", "--", "-.")
 IMAGE_INCHES = 1.15  # width of one small image in a sheet
 JPEG_QUALITY = 85  # of 100
+PALETTE_COLOURS = 128  # of a figure without photographs
 
 
 def set_figure_format():
-    """Let notebooks keep figures as JPEG: sheets of faces as PNG make a file that GitHub does not show."""
-    set_matplotlib_formats("jpeg", pil_kwargs={"quality": JPEG_QUALITY, "optimize": True})
+    """Let notebooks keep figures as `encode_figure` does: GitHub shows no notebook of many megabytes."""
+    set_matplotlib_formats()  # drops IPython's own forms, which would be kept as well
+    shell = InteractiveShell.instance()
+    shell.display_formatter.mimebundle_formatter.for_type(Figure, encode_figure)
+
+
+def encode_figure(figure):
+    """MIME type → base64 of a figure: a PNG of few colours, or a JPEG where that is nearer to the original.
+
+    Lines and dots keep their colours in a PNG and lose them in a JPEG; photographs need the JPEG.
+    """
+    original = Image.open(BytesIO(print_figure(figure))).convert("RGB")
+    palette = original.quantize(PALETTE_COLOURS, Image.Quantize.MEDIANCUT)
+    kinds = {"png": (palette, {}), "jpeg": (original, {"quality": JPEG_QUALITY})}
+    contents, errors = {}, {}
+    for kind, (image, options) in kinds.items():
+        file = BytesIO()
+        image.save(file, kind, optimize=True, **options)
+        decoded = np.asarray(Image.open(file).convert("RGB"), dtype=np.int16)
+        contents[kind], errors[kind] = file.getvalue(), np.abs(decoded - np.asarray(original)).mean()
+    nearest = min(errors, key=errors.get)
+    return {f"image/{nearest}": b64encode(contents[nearest]).decode("ascii")}
 
 
 def show_faces(rows, title):
@@ -160,4 +188,29 @@ def plot_bars(values_by_label, title, xlabel, reference=None):
         figure.legend(loc="outside lower right")
     axis.set(title=title, xlabel=xlabel, xlim=(0, 1.15 * max(values)))
     axis.invert_yaxis()
+    return figure
+
+
+def plot_memory(samples, limit, title):
+    """Memory over time of `memory_watch`'s samples: this process, the machine, the first GPU if there is one.
+
+    `limit`: bytes at which the guard stops what runs.
+    """
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    seconds = [sample.seconds for sample in samples]
+    readings = [sample.reading for sample in samples]
+    curves = {
+        "this process": ([reading.process for reading in readings], COLOURS["train"]),
+        "the whole machine": ([reading.machine_used for reading in readings], COLOURS["surrogate"]),
+    }
+    if any(reading.gpus for reading in readings):
+        vram = [reading.gpus[0].used if reading.gpus else 0 for reading in readings]
+        curves["VRAM of the GPU"] = (vram, COLOURS["held out"])
+    for style, (label, (sizes, colour)) in zip(LINE_STYLES, curves.items(), strict=False):
+        axis.plot(seconds, np.array(sizes) / GIGABYTE, style, color=colour, label=label)
+    axis.axhline(limit / GIGABYTE, color="black", linestyle=":", label="limit for this process")
+    axis.set(title=title, xlabel="seconds since the watch began", ylabel="memory in use (GB)")
+    axis.set_ylim(bottom=0)
+    axis.grid(alpha=0.3)
+    axis.legend()
     return figure

@@ -1,41 +1,24 @@
-"""Memory and time of training, measured in a process of their own.
+"""Memory and time of training, of each network in a process of its own."""
 
-Memory that a process has once had stays with it, so two networks cannot be compared in one.
-"""
-
-import json
-import os
-import subprocess
-import sys
 import time
 
 import keras
 import numpy as np
 
 from helpers import monitor
+from helpers.apart import measure_apart
 from helpers.models import COLOUR_CHANNELS, IMAGE_SIZE, VariationalAutoencoder
-from helpers.workspace import project_root
 
 
-def measure_footprint(batch_size, steps, precision, **options):
-    """Train a `VariationalAutoencoder(**options)` for `steps` steps on noise images in a new process.
+def measure_footprints(variants, steps, precision):
+    """Train a `VariationalAutoencoder` per variant for `steps` steps on noise, each in its own process.
 
-    Returns bytes: weights, optimizer, activations (outputs of all layers for one batch, counted), peak_ram
-    (largest resident memory beyond what the process held before the network), peak_vram (None without a
-    GPU); and seconds_per_step (median; the first step, which compiles, is left out).
+    `variants`: dicts of batch_size and of the network's options. Returns for each a dict in bytes: weights,
+    optimizer, activations (outputs of all layers for one batch, counted), peak_ram (largest resident memory
+    beyond what the process held before the network), peak_vram (None without a GPU); and seconds_per_step
+    (median; the first step, which compiles, is left out).
     """
-    task = {"batch_size": batch_size, "steps": steps, "precision": precision, "options": options}
-    done = subprocess.run(
-        [sys.executable, "-m", "helpers.footprint", json.dumps(task)],
-        cwd=project_root(),
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"The measuring process failed: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return measure_apart(__name__, [{"steps": steps, "precision": precision, **each} for each in variants])
 
 
 def activation_bytes(network, batch_size):
@@ -47,7 +30,8 @@ def activation_bytes(network, batch_size):
     return numbers * batch_size
 
 
-def _measure(batch_size, steps, precision, options):
+def measure(batch_size, steps, precision, **options):
+    """One of `measure_footprints`, in this process."""
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(1)
     batch = np.random.default_rng(1).random((batch_size, IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS), np.float32)
@@ -68,7 +52,3 @@ def _measure(batch_size, steps, precision, options):
         "peak_vram": monitor.backend_peak_vram(),
         "seconds_per_step": float(np.median(seconds[1:])),
     }
-
-
-if __name__ == "__main__":
-    print(json.dumps(_measure(**json.loads(sys.argv[1]))))

@@ -7,6 +7,7 @@ import numpy as np
 
 from data_prep.prepare_celeba import prepare, suggest_crop
 from data_prep.synthetic_faces import make_synthetic_faces
+from helpers import colab
 from helpers.workspace import InputError, read_json, resolve_data, shown_path, workspace_folder
 
 SPLITS = {"train": 0, "valid": 1, "test": 2}  # codes in splits.npy, as in CelebA's partition file
@@ -19,8 +20,10 @@ def ensure_images(data, profile):
     `data` is None for synthetic faces, else a folder or archive of CelebA or of own photos, which keep
     their largest central square. Takes about a minute per
     12,000 synthetic faces, seconds per 12,000 CelebA images; a whole result is taken as it is.
+    On Colab the workspace is restored from MyDrive before its first use.
     """
     workspace = workspace_folder(data, profile.name)
+    new = colab.restore_workspace(workspace)
     if data is None:
         archive = workspace / "archive"
         make_synthetic_faces(archive, count=profile.synthetic_images, seed=SYNTHETIC_SEED)
@@ -28,6 +31,8 @@ def ensure_images(data, profile):
     else:
         images = resolve_data(data)
         prepare(images, workspace / "images", crop=suggest_crop(images), limit=profile.image_limit)
+    if new:
+        colab.publish_workspace(workspace)
     return workspace / "images"
 
 

@@ -10,6 +10,7 @@ from helpers.fitting import gaussian, levenberg_marquardt
 from helpers.workspace import InputError
 
 CHUNK_ROWS = 8192  # z-points that are worked on at once: 16 MB in float64 at 256 dimensions
+INTERVAL = 0.25  # width of the posts' number densities of z (VIII-031)
 MOST_INTERVALS = 10_000  # intervals of a number density; the posts need about 150
 SMALLEST_VARIANCE = 1e-9  # of the first component's: less is rounding, as beyond n − 1 components of n points
 
@@ -60,53 +61,6 @@ def radius_statistics(radii, width):
         "max": float(radii.max()),
         "mode": mode(radii, width),
     }
-
-
-def gaussian_surrogate(z, n, rng):
-    """Draw n points (n, z_dim), float32, from the normal distribution with mean and covariance of z.
-
-    The null hypothesis of the series: what such noise shows as well is no structure of the data.
-    """
-    mean, covariance = z.mean(axis=0, dtype=np.float64), np.cov(z, rowvar=False, dtype=np.float64)
-    return rng.multivariate_normal(mean, covariance, size=n, method="eigh").astype(np.float32)
-
-
-def elliptical_surrogate(z, n, rng):
-    """Draw n points (n, z_dim), float32, with mean, covariance and Mahalanobis distances of z.
-
-    The second null hypothesis: only the directions are drawn anew, evenly. So the cloud keeps the tails of
-    the data and has elliptic contours everywhere; what differs from the Gaussian surrogate and not from
-    this one is no filament. With as many points as z has, each distance occurs once.
-    """
-    pca = fit_pca(z)
-    axes = principal_axes(pca)
-    coordinates = (z - pca.mean) @ (axes / np.square(axes).sum(axis=1, keepdims=True)).T
-    distances = np.linalg.norm(coordinates, axis=1)
-    directions = rng.standard_normal((n, len(axes)))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    drawn = rng.permutation(distances) if n == len(z) else rng.choice(distances, n)
-    return (pca.mean + (drawn[:, None] * directions) @ axes).astype(np.float32)
-
-
-def matched_surrogate(z, n, rng):
-    """Draw n <= len(z) of as many normal points as z has, whose own mean and covariance are those of z.
-
-    Points of `gaussian_surrogate` have them only on average: estimating the covariance once more makes it
-    more uneven, which distances between few points in many dimensions feel. If z is normal, z and its
-    matched surrogates are exchangeable, so a rank among them is an exact p-value, whatever the statistic.
-    """
-    pca = fit_pca(z)
-    axes = principal_axes(pca)
-    noise = rng.standard_normal((len(z), len(axes)))
-    noise -= noise.mean(axis=0)
-    # With L·Lᵀ the covariance of the noise, noise·L⁻ᵀ has covariance 1, and its directions stay random.
-    root = np.linalg.cholesky(noise.T @ noise / (len(z) - 1))
-    return (pca.mean + noise[:n] @ np.linalg.solve(root.T, axes)).astype(np.float32)
-
-
-def uniform_box(z, n, rng):
-    """Draw n points (n, z_dim), float32, evenly from the box between each component's extremes in z."""
-    return rng.uniform(z.min(axis=0), z.max(axis=0), size=(n, z.shape[1])).astype(np.float32)
 
 
 def nearest_distances(queries, points):
@@ -180,6 +134,36 @@ def fit_gaussians(z, width):
 def half_width(sigma):
     """Half width at half maximum of a Gaussian: sigma · √(2 ln 2), the 'half-width' of CII-022."""
     return sigma * np.sqrt(2 * np.log(2))
+
+
+def largest_deviations(z, fits=None):
+    """Largest distance of a component of each z-point (n, d) from its centre, in FWHM: float64 (n,).
+
+    Centre and FWHM, the full width at half maximum, are those of a Gaussian fitted to the component's number
+    density, not mean and standard deviation, which outliers move: `fits`, by default `fit_gaussians` on
+    intervals of 0.25. FWHM is 2.355 sigma. Source: IX-018, IX-019.
+    """
+    fits = fit_gaussians(z, INTERVAL) if fits is None else fits
+    if z.shape[1] != len(fits.centre):
+        raise InputError(
+            f"The Gaussians describe {len(fits.centre)} components, the z-points have {z.shape[1]}."
+        )
+    widths = 2 * half_width(fits.sigma)
+    chunks = (z[start : start + CHUNK_ROWS] for start in range(0, len(z), CHUNK_ROWS))
+    deviations = np.concatenate([(np.abs(chunk - fits.centre) / widths).max(axis=1) for chunk in chunks])
+    require_finite(deviations)
+    return deviations
+
+
+def trim_outliers(z, fact, fits=None):
+    """Mask (n,) of the z-points (n, d) whose every component lies within centre ± fact · FWHM.
+
+    Centres and widths are those of `largest_deviations`. Raises InputError unless fact is positive.
+    Source: IX-018.
+    """
+    if not fact > 0:
+        raise InputError(f"fact, the half-width of the region that is kept, must be positive, not {fact}.")
+    return largest_deviations(z, fits) <= fact
 
 
 def broad_components(fits, factor=2.0):

@@ -140,6 +140,11 @@ class Network(keras.Model):
         """The parts are built already; Keras only has to know it."""
         self.built = True
 
+    def compile(self, *arguments, **options):
+        """As Keras does; the optimizer is built as well, or TensorFlow would trace the first step twice."""
+        super().compile(*arguments, **options)
+        self.optimizer.build(self.trainable_variables)
+
     def set_epoch(self, epoch):
         """Put random draws where they stand at the beginning of this epoch (from 0); here there are none."""
 

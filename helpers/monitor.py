@@ -1,10 +1,12 @@
-"""How much memory is in use, on which processor the networks run, and what it can do."""
+"""How much memory and disk is in use, on which processor the networks run, and what it can do."""
 
 import contextlib
 import importlib
 import importlib.metadata
 import os
 import platform
+import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import psutil
 GIGABYTE = 1e9  # bytes; decimal, as in the posts and on Colab's display
 BFLOAT16_CPU_FLAGS = ("avx512_bf16", "amx_bf16")
 FLOAT16_COMPUTE_CAPABILITY = (7, 0)  # from Volta on a GPU multiplies float16 in tensor cores
+backend_started = threading.Event()  # asked earlier, TensorFlow would take all VRAM to answer
 
 
 @dataclass(frozen=True)
@@ -25,26 +28,35 @@ class GpuMemory:
 
 
 @dataclass(frozen=True)
+class BackendVram:
+    """What TensorFlow itself has of its first GPU, in bytes; NVML counts all that it has reserved."""
+
+    now: int
+    peak: int
+
+
+@dataclass(frozen=True)
 class Memory:
-    """One reading, in bytes: this process now and at its peak, the machine, and each GPU."""
+    """One reading, in bytes: this process and its peak, the machine, each GPU, and TensorFlow's share."""
 
     process: int
     process_peak: int
     machine_used: int
     machine_total: int
     gpus: tuple[GpuMemory, ...]
+    backend: BackendVram | None
 
 
 def memory():
     """Read the memory of process, machine and GPUs now (`Memory`, bytes). Never raises for want of a GPU."""
-    process = psutil.Process().memory_info()
-    machine = psutil.virtual_memory()
+    process, machine, gpus = psutil.Process().memory_info(), psutil.virtual_memory(), read_gpus()
     return Memory(
         process=process.rss,
         process_peak=_peak_rss(process),
         machine_used=machine.total - machine.available,
         machine_total=machine.total,
-        gpus=tuple(read_gpus()),
+        gpus=tuple(gpus),
+        backend=backend_vram() if gpus and backend_started.is_set() else None,
     )
 
 
@@ -52,27 +64,44 @@ def _peak_rss(process):
     """Largest resident memory of this process so far, in bytes."""
     if os.name == "nt":
         return process.peak_wset
+    with contextlib.suppress(OSError, LookupError):
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) * 1024
     import resource
 
-    unit = 1 if platform.system() == "Darwin" else 1024  # macOS counts bytes, Linux KiB
+    # Second choice: on Linux it begins with the peak of the process that started this one.
+    unit = 1 if platform.system() == "Darwin" else 1024  # macOS counts bytes, others KiB
     return max(process.rss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def read_gpus():
     """List the NVIDIA GPUs as `GpuMemory`; empty without a GPU, a driver or a pynvml."""
+    return _ask_nvml()[0]
+
+
+def describe_gpus():
+    """Names and memory of the GPUs, or 'no GPU' and the reason why none can be read."""
+    gpus, reason = _ask_nvml()
+    return "; ".join(map(_format_gpu, gpus)) if gpus else f"no GPU ({reason})"
+
+
+def _ask_nvml():
+    """GPUs as `GpuMemory`, and in words why there are none."""
     try:
         import pynvml
-
+    except Exception:  # some modules of this name import others that are not there
+        return [], "the module pynvml is missing"
+    try:
         pynvml.nvmlInit()
-    except Exception:  # ImportError, NVMLError, or a broken module of the same name: all mean 'no GPU'
-        return []
+    except Exception as error:  # NVMLError, or a broken module of the same name
+        return [], f"NVML does not answer: {error}"
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        return [_read_gpu(pynvml, handle) for handle in handles]
-    except pynvml.NVMLError:
-        return []
+        return [_read_gpu(pynvml, handle) for handle in handles], "NVML knows of none"
+    except Exception as error:
+        return [], f"NVML does not answer: {error}"
     finally:
-        with contextlib.suppress(pynvml.NVMLError):
+        with contextlib.suppress(Exception):
             pynvml.nvmlShutdown()
 
 
@@ -83,15 +112,26 @@ def _read_gpu(pynvml, handle):
 
 
 def format_memory(reading):
-    """One line for people, e.g. 'RAM 1.2 GB (peak 1.4), machine 5.0 of 25.2 GB'."""
+    """One line for people, e.g. 'RAM 1.2 GB (peak 1.4), machine 5.0 of 25.2 GB, no GPU'."""
     line = (
         f"RAM {reading.process / GIGABYTE:.2f} GB (peak {reading.process_peak / GIGABYTE:.2f}), "
         f"machine {reading.machine_used / GIGABYTE:.1f} of {reading.machine_total / GIGABYTE:.1f} GB"
     )
-    gpus = [
-        f", {gpu.name} {gpu.used / GIGABYTE:.1f} of {gpu.total / GIGABYTE:.1f} GB" for gpu in reading.gpus
-    ]
-    return line + "".join(gpus)
+    parts = [line, *(map(_format_gpu, reading.gpus) if reading.gpus else ["no GPU"])]
+    if reading.backend:
+        now, peak = reading.backend.now / GIGABYTE, reading.backend.peak / GIGABYTE
+        parts.append(f"of it TensorFlow {now:.2f} GB (peak {peak:.2f})")
+    return ", ".join(parts)
+
+
+def _format_gpu(gpu):
+    return f"{gpu.name} {gpu.used / GIGABYTE:.1f} of {gpu.total / GIGABYTE:.1f} GB"
+
+
+def format_disk(folder):
+    """Line on the disk that a folder lies on, e.g. 'disk 40.1 of 107.7 GB'."""
+    disk = shutil.disk_usage(folder)
+    return f"disk {disk.used / GIGABYTE:.1f} of {disk.total / GIGABYTE:.1f} GB"
 
 
 def cpu_multiplies_bfloat16():
@@ -125,13 +165,20 @@ def _parse_capability(device):
     return int(major), int(minor or 0)
 
 
-def backend_peak_vram():
-    """Most VRAM in bytes that TensorFlow has held on its first GPU; None without one or on jax."""
+def backend_vram():
+    """`BackendVram` of TensorFlow's first GPU; None where it uses none, or jax is the backend."""
     if backend_name() != "tensorflow" or not gpus_of_backend():
         return None
     import tensorflow
 
-    return tensorflow.config.experimental.get_memory_info("GPU:0")["peak"]
+    reading = tensorflow.config.experimental.get_memory_info("GPU:0")
+    return BackendVram(reading["current"], reading["peak"])
+
+
+def backend_peak_vram():
+    """Most VRAM in bytes that TensorFlow has held on its first GPU; None without one or on jax."""
+    reading = backend_vram()
+    return reading and reading.peak
 
 
 def gpu_multiplies_float16(capabilities):
@@ -144,16 +191,21 @@ def start_backend():
 
     TensorFlow otherwise claims nearly all VRAM at its first use, and prints C++ messages that look
     like errors. Call it before keras is imported; it does nothing for another backend.
+
+    Intel's oneDNN computes the convolutions. TensorFlow takes it by itself only where the processor has
+    AVX512-VNNI or newer instructions; on others training is two to four times as fast with it.
     """
     if backend_name() != "tensorflow":
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with _stderr_closed():
         import tensorflow
     tensorflow.get_logger().setLevel("ERROR")
     for gpu in tensorflow.config.list_physical_devices("GPU"):
         with contextlib.suppress(RuntimeError):  # too late: the GPU is in use already
             tensorflow.config.experimental.set_memory_growth(gpu, True)
+    backend_started.set()
 
 
 @contextlib.contextmanager

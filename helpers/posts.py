@@ -13,12 +13,14 @@ from pathlib import Path
 
 from IPython.display import HTML
 
+from helpers.colab import publish_workspace
 from helpers.workspace import read_json, write_json
 
 CHECKLIST_FILE = Path(__file__).with_name("checklist.csv")
 CELEBA_FILE = Path(__file__).with_name("measured_celeba.json")
 MEASUREMENTS_FILE = "measurements.json"
 TOLD = {"goal", "idea", "link", "reference"}  # statements that the text takes up and nothing can measure
+COLAB_UNIT = " on Colab"  # ends the unit of what can be measured there only
 SURROGATE_SUFFIX = "/surrogate"  # id of the same quantity measured on the null hypothesis
 
 
@@ -59,6 +61,8 @@ def judge(row, value, surrogate, training_images):
     """Verdict on a statement from the measured value and, where there is one, the null hypothesis' value."""
     if row.stated in TOLD:
         return "told in the text"
+    if value is None and row.unit.endswith(COLAB_UNIT):
+        return "needs Colab"
     if value is None:
         return f"see notebook {row.notebook}"
     if row.low is None:
@@ -75,7 +79,8 @@ def judge(row, value, surrogate, training_images):
 def save_measurements(workspace, notebook, values, units):
     """Put a notebook's values into the workspace's measurements.json, in place of its earlier ones.
 
-    `values`: id -> number; `units`: id -> unit for ids that are not in the checklist.
+    `values`: id -> number; `units`: id -> unit for ids that are not in the checklist. On Colab all that the
+    workspace holds then goes to MyDrive.
     """
     checklist = load_checklist()
     path = Path(workspace) / MEASUREMENTS_FILE
@@ -85,6 +90,7 @@ def save_measurements(workspace, notebook, values, units):
         for name, value in values.items()
     ]
     write_json(path, others + entries)
+    publish_workspace(Path(workspace))
 
 
 def _unit(name, checklist, units):

@@ -50,21 +50,21 @@ FULL = Profile(
 QUICK = replace(
     FULL,
     name="quick",
-    synthetic_images=5_000,
-    image_limit=5_000,
-    epochs=5,
+    synthetic_images=4_000,
+    image_limit=4_000,
+    epochs=3,
     variant_epochs=1,
     probe_epochs=1,
-    probes=3,
-    classifier_epochs=4,
-    timed_steps=5,
-    generated_images=500,
+    probes=2,
+    classifier_epochs=2,
+    timed_steps=3,
+    generated_images=400,
     surrogates=20,
-    map_sizes=(700, 4_000),
-    compared_points=700,
+    map_sizes=(500, 1_200),
+    compared_points=500,
     cluster_seeds=3,
     seeds=(1,),
-    batch_size=64,  # twice as many steps as the posts' 128 would make of the same images
+    batch_size=32,  # four times as many steps as the posts' 128 would make of the same images
 )
 SMOKE = replace(
     QUICK,
@@ -74,13 +74,12 @@ SMOKE = replace(
     epochs=2,
     probes=9,
     classifier_epochs=1,
-    timed_steps=2,
+    timed_steps=1,
     generated_images=16,
     surrogates=3,
     map_sizes=(100, 128),
     compared_points=100,
     cluster_seeds=2,
-    batch_size=32,
 )
 
 PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, FULL)}

@@ -1,5 +1,7 @@
 """Clusters and maps of z-points: arrays in, arrays out."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +9,7 @@ import openTSNE
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from helpers.latent import fit_pca, transform_pca
 from helpers.workspace import InputError
@@ -139,12 +142,13 @@ def inertia_curve(z, cluster_counts, seed=1, batch_size=1024):
     """
     if max(cluster_counts) > len(z):
         raise InputError(f"{max(cluster_counts)} clusters cannot be made of {len(z)} points; ask for fewer.")
-    return np.array(
-        [
-            MiniBatchKMeans(count, batch_size=batch_size, n_init=1, random_state=seed).fit(z).inertia_
-            for count in cluster_counts
-        ]
-    )
+
+    def inertia(count):
+        return MiniBatchKMeans(count, batch_size=batch_size, n_init=1, random_state=seed).fit(z).inertia_
+
+    # Within one run of k-means on small batches, threads wait for each other longer than they compute.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.array(list(pool.map(inertia, cluster_counts)))
 
 
 def elbow(cluster_counts, inertias):

@@ -1,6 +1,36 @@
-"""How good an image or a z-point is: arrays in, figures out."""
+"""How good images or z-points are: arrays in, figures out.
+
+`features` (n, d) of images and `reference` (m, d) of real ones come from one and the same network.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
+from sklearn.metrics import pairwise_distances
+
+from helpers.workspace import InputError
+
+SEED = 1  # of all divisions: images that are compared with each other are divided alike
+REPEATS = 8  # random divisions behind each spread
+PARTS = (1, 2, 3)  # equal parts in which images are compared, to see how their number matters
+NEIGHBOURS = 5  # of a real image, as far as its ball reaches; Naeem et al. 2020 take 5
+POOL = 6  # pixels of a side that become one in a thumbnail: 16 by 16 are left of 96 by 96
+
+
+class Score(NamedTuple):
+    """A figure, and what it is on random halves of the images, float64 (k,)."""
+
+    value: float
+    halves: np.ndarray
+
+    @property
+    def spread(self):
+        """Standard error of the value.
+
+        That halves drawn without replacement vary as much as the whole would is the delete-half jackknife
+        (Shao and Wu 1989); unlike the bootstrap it repeats no image, which a distance would notice.
+        """
+        return float(np.std(self.halves))
 
 
 def relative_error(z_again, z):
@@ -18,6 +48,21 @@ def explained_variance_share(images, reconstructions, mean_image):
     return float(1 - residual / np.square(images - mean_image).mean(dtype=np.float64))
 
 
+def image_difference(images, others):
+    """Root mean square difference (n,) between images of one row, both (n, height, width, channels)."""
+    return np.sqrt(np.square(images - others).mean(axis=(1, 2, 3), dtype=np.float64))
+
+
+def shrink_images(images):
+    """Thumbnails (n, values), float32, of images (n, height, width, channels): means of 6×6 pixels.
+
+    Distances between them do not notice that decoded images are blurred.
+    """
+    n, height, width, channels = images.shape
+    blocks = images.reshape(n, height // POOL, POOL, width // POOL, POOL, channels)
+    return blocks.mean(axis=(2, 4), dtype=np.float32).reshape(n, -1)
+
+
 def frechet_distance(features, reference):
     """Fréchet distance between the normal distributions fitted to two feature arrays (n, d) and (m, d).
 
@@ -31,3 +76,84 @@ def frechet_distance(features, reference):
     root = vectors * np.sqrt(values.clip(0)) @ vectors.T
     overlap = np.sqrt(np.linalg.eigvalsh(root @ other @ root).clip(0)).sum()
     return float(difference @ difference + np.trace(covariance) + np.trace(other) - 2 * overlap)
+
+
+def frechet_limit(features, reference, repeats=REPEATS):
+    """Fréchet distance that infinitely many images would have, from equally many of both, (n, d) each.
+
+    The straight line in 1/n through the distances of the whole, of its halves and of its thirds, at 1/n = 0.
+    The parts of one division have all images between them, so that little but n differs, and the limit has
+    about the spread of the distance. It may be below 0 for two samples of one distribution. Source: Chong
+    and Forsyth 2020. Raises InputError where the numbers of images differ.
+    """
+    if len(features) != len(reference):
+        raise InputError(
+            f"{len(features)} images cannot be compared with {len(reference)} real ones, because the Fréchet "
+            "distance depends on their number; take equally many."
+        )
+    arrays = features, reference
+    means = [np.mean(_of_parts(frechet_distance, arrays, parts, repeats)) for parts in PARTS]
+    return float(np.polyfit(PARTS, means, 1)[1])
+
+
+def score(statistic, *arrays, repeats=REPEATS):
+    """`Score` of statistic(*arrays), a number; the rows of each array are divided by chance."""
+    return Score(float(statistic(*arrays)), _of_parts(statistic, arrays, 2, repeats))
+
+
+def _of_parts(statistic, arrays, parts, repeats):
+    """Statistic of each part in `repeats` random divisions of the arrays: float64 (repeats · parts,)."""
+    rng, values = np.random.default_rng(SEED), []
+    for _ in range(repeats if parts > 1 else 1):
+        divisions = [np.array_split(rng.permutation(len(array)), parts) for array in arrays]
+        for rows in zip(*divisions, strict=True):
+            values.append(statistic(*(array[part] for array, part in zip(arrays, rows, strict=True))))
+    return np.array(values, dtype=np.float64)
+
+
+def combine(operation, score, other):
+    """Difference, ratio, ... of two scores of one kind with equally many images: `Score`.
+
+    `operation` is a function of two numbers or arrays, such as `np.subtract`. What chance did to a reference
+    that both have in common drops out of the spread.
+    """
+    return Score(float(operation(score.value, other.value)), operation(score.halves, other.halves))
+
+
+def density(features, reference):
+    """How densely generated images lie among the real ones: 1 for as densely as these, 0 for elsewhere.
+
+    Each real image has a ball that reaches to its fifth nearest real neighbour. The density is the mean
+    number of balls that a generated image lies in, over five. Needs n·m memory. Source: Naeem et al. 2020.
+    """
+    return float(_in_balls(features, reference).sum() / (NEIGHBOURS * len(features)))
+
+
+def coverage(features, reference):
+    """Share of real images whose ball, as in `density`, holds a generated image.
+
+    For equally many other real images it is about 0.97, as a ball stays empty with a probability of 1/2⁵.
+    Source: Naeem et al. 2020.
+    """
+    return float(_in_balls(features, reference).any(axis=1).mean())
+
+
+def _in_balls(features, reference):
+    """Mask (m, n): which of the features (n, d) lie in the ball of each reference (m, d)."""
+    if len(reference) <= NEIGHBOURS:
+        raise InputError(
+            f"Balls to the fifth neighbour need more than {NEIGHBOURS} real images, here are "
+            f"{len(reference)}; take more images."
+        )
+    between = pairwise_distances(reference)
+    radii = np.partition(between, NEIGHBOURS, axis=1)[:, NEIGHBOURS]  # the nearest of all is itself
+    return pairwise_distances(reference, features) < radii[:, None]
+
+
+def score_newness(distances, held_out):
+    """How far draws lie from the nearest training example, held-out ones being 1: `Score`.
+
+    `distances` (n,) and `held_out` (m,) are those of `latent.nearest_distances`; their medians are compared.
+    Clearly below 1: copies. Above 1: where no example lies, good or bad.
+    """
+    return score(lambda drawn, real: np.median(drawn) / np.median(real), distances, held_out)

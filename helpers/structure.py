@@ -1,24 +1,11 @@
 """Filaments or noise: statistics of nearest neighbours, and their comparison with Gaussian surrogates."""
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.neighbors import NearestNeighbors
 
-from helpers.latent import matched_surrogate
-
 TWO_NN_KEPT = 0.9  # share of points whose ratio is fitted: the largest ratios scatter most (Facco et al.)
 CURVE_WAVES = 3  # half waves of a planted filament
-
-
-class Comparison(NamedTuple):
-    """A statistic of the data beside the same statistic of m surrogates (m,)."""
-
-    value: float
-    surrogate_values: np.ndarray
-    z_score: float
-    p_value: float
 
 
 def centre_distances(points2d, centre):
@@ -95,22 +82,6 @@ def levina_bickel_dimension(points, n_neighbours=20):
     distances = neighbour_distances(points, n_neighbours)
     logs = np.log(distances[:, -1:] / distances[:, :-1])
     return float(1 / logs.mean())
-
-
-def compare_with_surrogates(statistic, z, n_surrogates, rng, surrogate=matched_surrogate):
-    """`statistic` (array to float) of z (n, d) beside that of surrogates, drawn by surrogate(z, n, rng).
-
-    z_score is the distance from the surrogates' mean in their standard deviations. p_value is two-sided by
-    rank: the share, z counted in, of values at least as far from the mean of all as that of z; its smallest
-    value is 1 / (1 + n_surrogates). With matched Gaussian surrogates it is exact for normal z, whatever n, d
-    and statistic. Both are NaN where a statistic is NaN.
-    """
-    value = float(statistic(z))
-    others = np.array([float(statistic(surrogate(z, len(z), rng))) for _ in range(n_surrogates)])
-    values = np.append(others, value)
-    deviations = np.abs(values - values.mean())
-    p_value = np.nan if np.isnan(deviations).any() else (deviations >= deviations[-1]).mean()
-    return Comparison(value, others, float((value - others.mean()) / others.std(ddof=1)), float(p_value))
 
 
 def plant_filaments(n, d, n_filaments, thickness, rng):

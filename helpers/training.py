@@ -1,7 +1,6 @@
 """Training that can be killed at any moment, and loading what was trained."""
 
 import csv
-import gc
 import json
 import math
 import os
@@ -11,9 +10,11 @@ from pathlib import Path
 
 import keras
 
-from helpers import monitor
+from helpers import colab, monitor
+from helpers.freeing import free
 from helpers.images import ImageBatches, ensure_images, images_identity
 from helpers.models import AttributeClassifier, Autoencoder, VariationalAutoencoder, float32_copy
+from helpers.publishing import EpochPublisher
 from helpers.reporting import LiveReport
 from helpers.workspace import (
     InputError,
@@ -59,7 +60,8 @@ def fit(model, train, valid, epochs, folder, learning_rate):
     for more epochs later continues it. A folder that holds another training (other data, options,
     seed, ...) is set aside under a dated name.
     Rows: epoch, total_loss and val_total_loss (nats per image), seconds, images_per_second,
-    peak_rss_gigabytes. Raises TrainingDiverged when the loss is no longer a number.
+    peak_rss_gigabytes. Raises TrainingDiverged when the loss is no longer a number. On Colab each epoch
+    goes to MyDrive as well.
 
     Keras' BackupAndRestore is not used: it writes weights and epoch number one after the other, so
     that a kill in between repeats an epoch on weights that have seen it already.
@@ -70,6 +72,8 @@ def fit(model, train, valid, epochs, folder, learning_rate):
     rows = _restore(model, folder, settings, report)
     if len(rows) < epochs:
         train.set_epoch(len(rows))
+        keeper = EpochKeeper(folder, settings, rows, epochs, len(train.rows), report)
+        place = colab.counterpart(folder)
         model.fit(
             train,
             validation_data=valid,
@@ -77,7 +81,7 @@ def fit(model, train, valid, epochs, folder, learning_rate):
             epochs=epochs,
             shuffle=False,  # ImageBatches shuffles; Keras would shuffle the batches once more, unseeded
             verbose=0,
-            callbacks=[EpochKeeper(folder, settings, rows, epochs, len(train.rows), report)],
+            callbacks=[keeper, EpochPublisher(folder, place)] if place else [keeper],
         )
     return rows
 
@@ -138,7 +142,6 @@ def _restore(model, folder, settings, report):
         os.replace(folder, aside)
         report.line(f"{shown_path(folder)} held a training with other settings; kept as {aside.name}.")
         return []
-    model.optimizer.build(model.trainable_variables)
     _load_checked_weights(model, folder, state)
     _write_log(folder, state["log"])
     report.line(f"{shown_path(folder)}: {len(state['log'])} epochs are done already and were loaded.")
@@ -262,11 +265,5 @@ def _write_log(folder, rows):
 
 
 def free_memory():
-    """Drop the backend's leftovers of models that are no longer referenced (COL-020).
-
-    Keras would drop the dtype policy with them, and train in float32 from then on.
-    """
-    policy = keras.config.dtype_policy()
-    keras.utils.clear_session()
-    keras.config.set_dtype_policy(policy)
-    gc.collect()
+    """Drop what is left of models that are no longer referenced (COL-020); the dtype policy stays."""
+    free()

@@ -1,10 +1,41 @@
 """Small real data for all tests: synthetic faces as a zip of JPEGs, packed by the real preparation."""
 
 import os
+from types import SimpleNamespace
 
+import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 
+matplotlib.use("Agg")  # in this process only: kernels that tests start show their figures
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in the notebooks
+
+
+@pytest.fixture
+def close_figures():
+    """Figures that a test leaves open take memory."""
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def mydrive(tmp_path):
+    """An empty folder in the place of a mounted MyDrive."""
+    folder = tmp_path / "drive" / "MyDrive"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def small_blocks_and_short_pauses(monkeypatch, request):
+    """Copies in blocks of the module's BLOCK bytes, and without waiting."""
+    from helpers import mounts, sources
+
+    monkeypatch.setattr(sources, "BLOCK_BYTES", request.module.BLOCK)
+    monkeypatch.setattr(mounts, "PAUSES", (1,) * 40)
+    monkeypatch.setattr(mounts, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # slow, and no test takes the power away
 
 
 @pytest.fixture(scope="session")

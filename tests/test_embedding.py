@@ -1,3 +1,6 @@
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -49,13 +52,66 @@ def test_a_damaged_file_is_made_anew(tmp_path, counted):
     assert not list(tmp_path.glob(".*"))  # no half-written file stays behind
 
 
-def test_progress_names_the_map(tmp_path, counted, monkeypatch, capsys):
-    monkeypatch.setattr(embedding.LiveReport, "live", lambda self, text: self.line(text))
+def test_progress_names_the_maps_at_work(tmp_path, monkeypatch, capsys):
+    seen = threading.Event()
+
+    def slow(points, report, **options):
+        report(500, 1000)
+        assert seen.wait(10)
+        return points[:, :2].copy()
+
+    def live(self, text):
+        if text.count("iteration") == 2:
+            self.line(text)
+            seen.set()
+
+    monkeypatch.setattr(embedding.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(embedding, "embed_tsne", slow)
+    monkeypatch.setattr(embedding.LiveReport, "live", live)
     embedding.embed_all({"a": POINTS, "the\nother": POINTS[:50]}, tmp_path)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "map 1 of 2: a, 100 points, iteration 500 of 1,000"
-    assert lines[1] == "map 2 of 2: the other, 50 points, iteration 500 of 1,000"
-    assert lines[2].startswith("t-SNE maps with perplexity 30, exaggeration 12, made or loaded: 2 in ")
+    assert lines[0] == (
+        "0 of 2 maps; a, 100 points, iteration 500 of 1,000; the other, 50 points, iteration 500 of 1,000"
+    )
+    assert lines[1].startswith("t-SNE maps with perplexity 30, exaggeration 12, made or loaded: 2 in ")
+
+
+def test_a_failing_map_ends_the_others(tmp_path, monkeypatch):
+    reports = []
+
+    def endless(points, report, **options):
+        if len(points) == 50:
+            raise InputError("This cloud has no map.")
+        while len(reports) < 2000:  # about 20 s, unless it is stopped
+            reports.append(time.sleep(0.01))
+            report(len(reports), 2000)
+
+    monkeypatch.setattr(embedding.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(embedding, "embed_tsne", endless)
+    with pytest.raises(InputError, match="This cloud has no map"):
+        embedding.embed_all({"a": POINTS, "b": POINTS[:50], "c": POINTS[:60]}, tmp_path)
+    assert len(reports) < 1500
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_large_maps_are_made_one_at_a_time(tmp_path, monkeypatch):
+    at_work, most = [], []
+
+    def watch(points, report, **options):
+        at_work.append(1)
+        most.append(len(at_work))
+        time.sleep(0.05)
+        at_work.pop()
+        return points[:, :2].copy()
+
+    monkeypatch.setattr(embedding.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(embedding, "embed_tsne", watch)
+    clouds = {name: POINTS + number for number, name in enumerate("abc")}
+    embedding.embed_all(clouds, tmp_path / "small")
+    assert max(most) == 2
+    most.clear()
+    embedding.embed_all({**clouds, "d": np.repeat(POINTS, 20, axis=0)}, tmp_path / "large")
+    assert max(most) == 1
 
 
 def test_real_maps_keep_nothing_when_there_are_too_few_points(tmp_path):

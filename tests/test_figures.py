@@ -1,22 +1,21 @@
-import matplotlib
+from base64 import b64decode
+from io import BytesIO
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.colors import to_rgb, to_rgba
+from PIL import Image
 
-from helpers import figures
+from helpers import figures, monitor
+from helpers.memory_watch import Sample
 from helpers.models import build_decoder, build_encoder
 
 RNG = np.random.default_rng(0)
 LOG = [{"epoch": n, "total_loss": 100 / n, "val_total_loss": 110 / n} for n in range(1, 6)]
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("close_figures")
 
 
 def draw(name):
@@ -45,7 +44,7 @@ def test_every_plot_names_its_axes_and_lines(name):
 def test_a_quantity_keeps_its_colour():
     loss = {line.get_label(): line.get_color() for line in draw("loss").axes[0].lines}
     errors = {patch.get_label(): patch.get_edgecolor() for patch in draw("errors").axes[0].patches}
-    assert matplotlib.colors.to_rgba(loss["held out"]) == errors["held out"]
+    assert to_rgba(loss["held out"]) == errors["held out"]
     assert len(set(figures.COLOURS.values())) == len(figures.COLOURS)
 
 
@@ -96,3 +95,52 @@ def test_a_quantity_keeps_its_colour_among_other_curves():
     assert colours["held out"] == figures.COLOURS["held out"] != colours["x"]
     assert colours["without, train"] == figures.COLOURS["train"] != colours["x"]
     assert colours["N(0, 1)"] == figures.COLOURS["N(0, 1)"]  # its comma separates nothing
+
+
+def kept_picture(figure):
+    """Name of the form and pixels of what a notebook keeps of a figure."""
+    figures.set_figure_format()
+    kept, _ = InteractiveShell.instance().display_formatter.format(figure)
+    (kind,) = [kind for kind in kept if kind.startswith("image/")]
+    return kind, Image.open(BytesIO(b64decode(kept[kind])))
+
+
+def test_notebooks_keep_lines_as_small_pictures_in_their_own_colours():
+    kind, picture = kept_picture(draw("radii"))
+    assert (kind, picture.mode) == ("image/png", "P")
+    pixels = np.asarray(picture.convert("RGB")).astype(int).reshape(-1, 3)
+    for label in ("autoencoder", "surrogate", "post"):
+        colour = np.array(to_rgb(figures.COLOURS[label])) * 255
+        assert np.abs(pixels - colour).max(axis=1).min() < 12
+
+
+def test_notebooks_keep_photographs_as_jpeg():
+    y, x = np.mgrid[:96, :96] / 96
+    noise = np.random.default_rng(0).normal(0, 0.03, (6, 96, 96, 3))
+    faces = np.stack([x, y, (x + y) / 2], axis=-1) * np.linspace(0.5, 1, 6)[:, None, None, None] + noise
+    assert kept_picture(figures.show_faces({"row": faces.clip(0, 1)}, "title"))[0] == "image/jpeg"
+
+
+def test_memory_over_time_shows_process_machine_gpu_and_limit():
+    gpu = monitor.GpuMemory("Tesla T4", 3e9, 16e9)
+    for gpus, names in (((), 0), ((gpu,), 1)):
+        samples = [
+            Sample(
+                t,
+                monitor.Memory(
+                    process=t * 1e9,
+                    process_peak=0,
+                    machine_used=5e9,
+                    machine_total=9e9,
+                    gpus=gpus,
+                    backend=None,
+                ),
+            )
+            for t in (0.0, 1.0, 2.0)
+        ]
+        axis = figures.plot_memory(samples, 11e9, "Memory").axes[0]
+        lines = {line.get_label(): line for line in axis.get_lines()}
+        assert len(lines) == 3 + names
+        np.testing.assert_allclose(lines["this process"].get_ydata(), [0, 1, 2])
+        np.testing.assert_allclose(lines["limit for this process"].get_ydata(), 11)
+        assert "GB" in axis.get_ylabel() and "seconds" in axis.get_xlabel()

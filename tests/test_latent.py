@@ -1,17 +1,11 @@
 import numpy as np
 import pytest
+from clouds import correlated_points
 from scipy.optimize import curve_fit
 from sklearn.decomposition import PCA
 
 from helpers import latent, scores
 from helpers.workspace import InputError
-
-
-def correlated_points(n=4000, dimensions=6, seed=0):
-    rng = np.random.default_rng(seed)
-    return (rng.standard_normal((n, dimensions)) @ rng.standard_normal((dimensions, dimensions)) + 3).astype(
-        "f4"
-    )
 
 
 def test_radii_are_euclidean_norms():
@@ -39,28 +33,6 @@ def test_mode_is_the_centre_of_the_fullest_interval():
     assert latent.mode(values, 0.5) == pytest.approx(16.75, abs=0.5)
 
 
-def test_surrogate_has_mean_and_covariance_of_the_data():
-    z = correlated_points()
-    noise = latent.gaussian_surrogate(z, 100_000, np.random.default_rng(2))
-    assert noise.dtype == np.float32
-    assert noise.mean(axis=0) == pytest.approx(z.mean(axis=0), abs=0.05)
-    assert np.allclose(np.cov(noise, rowvar=False), np.cov(z, rowvar=False), atol=0.2)
-
-
-def test_surrogate_of_fewer_points_than_dimensions_stays_in_their_plane():
-    z = correlated_points(n=4, dimensions=6)
-    noise = latent.gaussian_surrogate(z, 20, np.random.default_rng(2)) - z.mean(axis=0)
-    assert np.linalg.matrix_rank(noise, tol=1e-3) == 3
-
-
-def test_uniform_box_fills_the_box_of_the_data_and_no_more():
-    z = correlated_points()
-    box = latent.uniform_box(z, 50_000, np.random.default_rng(0))
-    assert (box >= z.min(axis=0)).all()
-    assert (box <= z.max(axis=0)).all()
-    assert np.allclose(box.mean(axis=0), (z.min(axis=0) + z.max(axis=0)) / 2, atol=0.2)
-
-
 def test_nearest_distances_equal_a_full_search():
     points, queries = correlated_points(200, seed=1), correlated_points(30, seed=2)
     full = np.linalg.norm(queries[:, None] - points[None], axis=-1).min(axis=1)
@@ -72,38 +44,6 @@ def test_random_steps_have_the_given_lengths_and_no_common_direction():
     steps = latent.random_steps(z, lengths, np.random.default_rng(0)) - z
     assert np.linalg.norm(steps, axis=1) == pytest.approx(lengths, rel=1e-3)
     assert np.abs((steps / lengths[:, None]).mean(axis=0)).max() < 0.05
-
-
-def test_matched_surrogate_has_exactly_mean_and_covariance_of_the_data():
-    z = correlated_points(500)
-    noise = latent.matched_surrogate(z, 500, np.random.default_rng(2))
-    assert noise.dtype == np.float32
-    assert noise.mean(axis=0) == pytest.approx(z.mean(axis=0), abs=1e-4)
-    assert np.allclose(np.cov(noise, rowvar=False), np.cov(z, rowvar=False), atol=1e-3)
-    again = latent.matched_surrogate(z, 500, np.random.default_rng(3))
-    assert np.abs(noise - again).mean() > 1
-
-
-def test_matched_surrogate_of_fewer_points_than_dimensions_stays_in_their_plane():
-    z = correlated_points(n=20, dimensions=30)
-    noise = latent.matched_surrogate(z, 20, np.random.default_rng(2))
-    assert np.allclose(np.cov(noise, rowvar=False), np.cov(z, rowvar=False), atol=1e-3)
-    assert np.linalg.matrix_rank(np.concatenate([noise, z]) - z.mean(axis=0), tol=1e-3) == 19
-
-
-def test_elliptical_surrogate_keeps_distances_and_draws_directions_anew():
-    z = correlated_points(4000) * np.random.default_rng(1).gamma(2, 1, (4000, 1)).astype("f4")
-    pca = latent.fit_pca(z)
-
-    def whitened(points):
-        return (points - pca.mean) @ pca.components.T / np.sqrt(pca.explained_variance)
-
-    noise = latent.elliptical_surrogate(z, 4000, np.random.default_rng(2))
-    distances, others = (np.sort(np.linalg.norm(whitened(points), axis=1)) for points in (noise, z))
-    assert distances == pytest.approx(others, rel=1e-3)
-    directions = whitened(noise) / np.linalg.norm(whitened(noise), axis=1, keepdims=True)
-    assert np.abs(directions.mean(axis=0)).max() < 0.05
-    assert latent.elliptical_surrogate(z, 7, np.random.default_rng(2)).shape == (7, 6)
 
 
 def test_number_densities_agree_with_those_of_single_components():
@@ -182,6 +122,43 @@ def test_unusable_z_points_get_one_clear_sentence():
 
 def test_half_width_is_where_a_gaussian_has_half_its_peak():
     assert np.exp(-(latent.half_width(3.0) ** 2) / 2 / 3**2) == pytest.approx(0.5)
+
+
+def test_trimming_keeps_points_whose_every_component_is_near_its_centre():
+    fits = latent.GaussianFits(np.array([0, 5.0]), np.array([1, 2.0]), None, None)
+    width = 2 * np.sqrt(2 * np.log(2))  # FWHM in sigma
+    z = np.array([[0, 5], [1.5 * width, 5], [0, 5 + 3 * width], [1.51 * width, 5], [0, 5 - 3.02 * width]])
+    z[2] *= 1 - 1e-12  # on the edge, but for rounding
+    assert latent.trim_outliers(z, 1.5, fits).tolist() == [True, True, True, False, False]
+    assert latent.largest_deviations(z, fits) == pytest.approx([0, 1.5, 1.5, 1.51, 1.51])
+
+
+def test_trimming_by_fitted_gaussians_agrees_with_a_loop_over_components():
+    rng = np.random.default_rng(0)
+    z = (rng.standard_t(4, (20_000, 5)) * [0.5, 1, 2, 3, 4] + 2).astype("f4")  # several chunks of rows
+    fits, kept = latent.fit_gaussians(z, 0.25), np.ones(len(z), dtype=bool)
+    for j in range(5):
+        reach = 1.3 * 2.354820045 * fits.sigma[j]
+        kept &= (z[:, j] >= fits.centre[j] - reach) & (z[:, j] <= fits.centre[j] + reach)
+    assert 0.5 < kept.mean() < 0.95
+    assert latent.trim_outliers(z, 1.3).tolist() == kept.tolist()
+
+
+def test_fitted_widths_trim_more_of_heavy_tails_than_standard_deviations_would():
+    z = np.random.default_rng(0).standard_t(3, (20_000, 4)).astype("f4")
+    moments = latent.GaussianFits(z.mean(axis=0), z.std(axis=0), None, None)
+    assert latent.trim_outliers(z, 1.3).sum() < latent.trim_outliers(z, 1.3, moments).sum() - 400
+
+
+def test_what_cannot_be_trimmed_gets_one_clear_sentence():
+    z, fits = correlated_points(200), latent.GaussianFits(np.zeros(3), np.ones(3), None, None)
+    with pytest.raises(InputError, match=r"fact, the half-width .* must be positive, not -1"):
+        latent.trim_outliers(z, -1)
+    with pytest.raises(InputError, match="describe 3 components, the z-points have 6"):
+        latent.trim_outliers(z, 1.5, fits)
+    z[3, 2] = np.nan
+    with pytest.raises(InputError, match="training has diverged"):
+        latent.trim_outliers(z, 1.5, latent.GaussianFits(np.zeros(6), np.ones(6), None, None))
 
 
 def test_broad_and_off_centre_components_come_in_order():

@@ -97,3 +97,12 @@ def test_float32_copy_equals_a_float32_network_with_the_same_weights():
     exact = keras.ops.convert_to_numpy(plain(random_images()))
     assert np.array_equal(keras.ops.convert_to_numpy(models.float32_copy(mixed)(random_images())), exact)
     assert not np.array_equal(keras.ops.convert_to_numpy(mixed(random_images())), exact)
+
+
+@pytest.mark.backend
+def test_a_compiled_network_has_its_optimizers_variables_already():
+    network = models.Autoencoder(z_dim=8, filters=(4, 4, 4, 4))
+    network.compile(optimizer=keras.optimizers.Adam())
+    built = len(network.optimizer.variables)
+    network.train_on_batch(np.zeros((2, 96, 96, 3), np.float32))
+    assert len(network.optimizer.variables) == built > 2 * len(network.trainable_variables)

@@ -1,12 +1,18 @@
+import os
+import shutil
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
 from helpers import monitor
+from helpers.workspace import project_root
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux' own")
 
 
 def fake_pynvml(name, devices=1):
@@ -33,6 +39,14 @@ def test_a_large_array_is_seen_in_the_reading():
     assert monitor.memory().process_peak >= after.process_peak * 0.99
 
 
+@needs_proc
+def test_the_peak_is_not_that_of_the_process_which_started_this_one():
+    array = np.ones(100_000_000)  # 800 MB
+    code = "from helpers import monitor; print(monitor.memory().process_peak)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project_root(), capture_output=True, check=True)
+    assert int(done.stdout) < array.nbytes / 2
+
+
 @pytest.mark.parametrize("name", ["Tesla T4", b"Tesla T4"])
 def test_gpus_are_read_from_either_pynvml(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "pynvml", fake_pynvml(name))
@@ -56,6 +70,121 @@ def test_no_pynvml_or_a_broken_one_means_no_gpu(monkeypatch):
     assert monitor.read_gpus() == []
 
 
+def test_nothing_that_nvml_does_is_raised(monkeypatch):
+    class Broken(types.ModuleType):
+        NVMLError = type("NVMLError", (Exception,), {})
+
+        def __getattr__(self, name):
+            raise RuntimeError("the driver is of another version")
+
+    monkeypatch.setitem(sys.modules, "pynvml", Broken("pynvml"))
+    assert monitor.describe_gpus() == "no GPU (NVML does not answer: the driver is of another version)"
+    for call in ("nvmlDeviceGetCount", "nvmlDeviceGetName", "nvmlDeviceGetMemoryInfo"):
+        module = fake_pynvml("x")
+        setattr(module, call, lambda *_: 1 / 0)
+        monkeypatch.setitem(sys.modules, "pynvml", module)
+        assert monitor.read_gpus() == [] and "division" in monitor.describe_gpus()
+    monkeypatch.setitem(sys.modules, "pynvml", fake_pynvml("x", devices=0))
+    assert monitor.describe_gpus() == "no GPU (NVML knows of none)"
+    assert monitor.format_memory(monitor.memory()).endswith(", no GPU")
+
+
+def test_tensorflows_own_figures_stand_beside_nvmls():
+    gpus = (monitor.GpuMemory("Tesla T4", 15_000_000_000, 16_000_000_000),)
+    reading = monitor.Memory(1, 1, 1, 1, gpus, monitor.BackendVram(2_000_000_000, 3_000_000_000))
+    line = monitor.format_memory(reading)
+    assert line.endswith("Tesla T4 15.0 of 16.0 GB, of it TensorFlow 2.00 GB (peak 3.00)")
+
+
+def proc_bytes(file, name):
+    """A figure of /proc in bytes."""
+    lines = (line.split() for line in Path(file).read_text().splitlines())
+    return next(int(words[1]) * 1024 for words in lines if words[0] == f"{name}:")
+
+
+@needs_proc
+def test_the_figures_are_those_of_proc():
+    array = np.ones(30_000_000)
+    reading = monitor.memory()
+    assert reading.process == pytest.approx(proc_bytes("/proc/self/status", "VmRSS"), rel=0.02)
+    assert reading.process_peak == pytest.approx(proc_bytes("/proc/self/status", "VmHWM"), rel=0.02)
+    assert reading.machine_total == proc_bytes("/proc/meminfo", "MemTotal")
+    used = reading.machine_total - proc_bytes("/proc/meminfo", "MemAvailable")
+    assert reading.machine_used == pytest.approx(used, abs=0.02 * reading.machine_total)
+    assert array.nbytes < reading.process
+    disk = shutil.disk_usage("/")
+    assert f"of {disk.total / 1e9:.1f} GB" in monitor.format_disk("/")
+
+
+FAKE_NVML = r"""
+#include <string.h>
+int devices = DEVICES;
+int nvmlInit(void) { return 0; }
+int nvmlInit_v2(void) { return 0; }
+int nvmlInitWithFlags(unsigned flags) { return 0; }
+int nvmlShutdown(void) { return 0; }
+int nvmlDeviceGetCount(unsigned *n) { *n = devices; return 0; }
+int nvmlDeviceGetCount_v2(unsigned *n) { *n = devices; return 0; }
+int nvmlDeviceGetHandleByIndex(unsigned i, void **h) { *h = &devices; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **h) { *h = &devices; return 0; }
+int nvmlDeviceGetName(void *h, char *name, unsigned n) { strncpy(name, "Tesla T4", n); return 0; }
+int nvmlDeviceGetMemoryInfo(void *h, unsigned long long *m) {
+    m[0] = 16000000000; m[1] = 14000000000; m[2] = 2000000000; return 0;
+}
+"""
+TELL = "from helpers import monitor; monitor.memory(); print(monitor.describe_gpus())"
+
+
+@pytest.fixture(scope="module", params=["", "nvidia-ml-py", "nvidia-ml-py3"])
+def nvml_environment(request, tmp_path_factory):
+    """A virtual environment with no pynvml or one of the two; its name and its Python."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    packages = ["psutil", *filter(None, [request.param])]
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"the package index does not give {packages}: {done.stderr[-200:]}")
+    return request.param, python
+
+
+def tell_gpus(python, libraries):
+    """What a process in this environment, with the libraries of this folder, says of its GPUs."""
+    environment = {**os.environ, "PYTHONPATH": str(project_root()), "LD_LIBRARY_PATH": str(libraries)}
+    done = subprocess.run([python, "-c", TELL], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def build_nvml(folder, devices):
+    """A library of NVML's name with so many GPUs in it."""
+    (folder / "nvml.c").write_text(FAKE_NVML.replace("DEVICES", str(devices)))
+    command = ["cc", "-shared", "-fPIC", "-o", str(folder / "libnvidia-ml.so.1"), str(folder / "nvml.c")]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+def test_either_pynvml_or_none_without_the_nvml_library(nvml_environment, tmp_path):
+    name, python = nvml_environment
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine has NVML")
+    told = tell_gpus(python, tmp_path)
+    assert told.startswith(
+        "no GPU (NVML does not answer: " if name else "no GPU (the module pynvml is missing)"
+    )
+
+
+@needs_proc
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler to build a stand-in for NVML")
+@pytest.mark.parametrize(
+    ("devices", "says"), [(0, "no GPU (NVML knows of none)"), (1, "Tesla T4 2.0 of 16.0 GB")]
+)
+def test_either_pynvml_reads_the_nvml_library(nvml_environment, tmp_path, devices, says):
+    name, python = nvml_environment
+    told = tell_gpus(python, build_nvml(tmp_path, devices))
+    assert told == (says if name else "no GPU (the module pynvml is missing)")
+
+
 def test_an_unused_gpu_is_warned_about():
     gpus = [monitor.GpuMemory("Tesla T4", 0, 16_000_000_000)]
     assert "WARNING: a GPU is there (Tesla T4) but it is not used" in monitor.describe_device(gpus, [])
@@ -73,6 +202,23 @@ def test_starting_the_backend_is_silent():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.startswith("[")
+
+
+@pytest.mark.parametrize(("wanted", "taken"), [(None, "1"), ("0", "0")])
+def test_convolutions_are_computed_by_onednn_unless_the_user_refuses(wanted, taken):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    environment |= {} if wanted is None else {"TF_ENABLE_ONEDNN_OPTS": wanted}
+    code = """if True:
+        import os
+        from helpers import monitor
+        monitor.start_backend()
+        import tensorflow
+        print(os.environ["TF_ENABLE_ONEDNN_OPTS"])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [taken]
 
 
 def test_versions_are_named():

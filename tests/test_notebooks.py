@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from helpers import posts
+from helpers.sampling import SAMPLERS
 from helpers.workspace import project_root
 from tools import build_notebooks
 
@@ -42,6 +43,24 @@ ROWS_OF_NOTEBOOK_06 = [
     *(f"IX-{n:03d}" for n in range(27, 34)),
     *("VIII-005", "VIII-016"),
 ]
+ROWS_OF_NOTEBOOK_07 = [
+    *(f"VIII-{n:03d}" for n in (*range(11, 16), *range(17, 54), *range(55, 60), 61, *range(63, 68))),
+    *(f"IX-{n:03d}" for n in (*range(4, 27), *range(34, 82))),
+    *(f"D-{n:03d}" for n in range(1, 14)),
+]
+ROWS_OF_NOTEBOOK_08 = [
+    *(f"VIII-{n:03d}" for n in (4, 6, 7, 8, 9)),
+    *("IX-001", "IX-002", "IX-003", "IX-082"),
+    *(f"XIII-{n}" for n in (102, 103, 104, 105)),
+]
+FIGURES_OF_MERIT = (
+    "Fréchet limit",
+    "density",
+    "coverage",
+    "share that returns",
+    "nearest z",
+    "nearest image",
+)
 FIGURES = {
     "01_train_autoencoder": 7,
     "02_vae_extra_dense_layer": 4,
@@ -49,6 +68,8 @@ FIGURES = {
     "04_densities_and_radius": 11,
     "05_clusters_and_tsne": 7,
     "06_pca_and_planes": 14,
+    "07_gaussians_and_ellipses": 21,
+    "08_generate_faces": 13,
 }
 
 
@@ -217,10 +238,57 @@ def test_notebook_06_measures_its_rows(smoke_results):
     assert values["ae/mean_over_standard_error"] > 3
 
 
+def test_notebook_07_measures_its_rows(smoke_results):
+    values = {
+        entry["id"]: entry["value"] for entry in json.loads((smoke_results / "measurements.json").read_text())
+    }
+    assert set(ROWS_OF_NOTEBOOK_07) <= values.keys()
+    compared = [
+        *("VIII-020", "VIII-021", "VIII-022", "VIII-036", "VIII-041", "VIII-051", "VIII-063", "VIII-066"),
+        *("IX-012", "IX-013", "IX-014", "IX-016", "IX-022", "IX-024", "IX-044", "IX-045", "IX-047"),
+        *(f"IX-{n:03d}" for n in (62, 63, 64, 68, 69, 70, 72, 73, 74, 75, 76, 78, 79)),
+        "D-008",
+    ]
+    assert {row + posts.SURROGATE_SUFFIX for row in compared} <= values.keys()
+    assert values["VIII-033"] < 0.001  # curve_fit agrees
+    assert max(values["VIII-029"], values["IX-051"], values["VIII-024"]) < 1e-5
+    assert values["D-005"] == pytest.approx(0.86466, abs=1e-4)
+    assert (values["D-001"], values["D-002"]) == (1920, 5_504_643)
+    assert values["D-003"] == pytest.approx(0.01756, abs=1e-5)
+    assert values["D-006"] == pytest.approx(0.000268, rel=0.01)
+    assert values["D-009"] == pytest.approx(219, abs=1)
+    assert values["D-013"] == pytest.approx(24.9, abs=0.1)
+    assert (
+        values["IX-072"] <= values["IX-073"] <= values["IX-074"] <= values["IX-075"] <= values["IX-076"] <= 1
+    )
+    assert values["IX-075"] == values["IX-024"]
+    assert values["IX-009"] == pytest.approx(1, abs=0.001)
+    assert values["VIII-018"] == 256 * 255 / 2
+
+
+def test_notebook_08_measures_its_rows(smoke_results):
+    values = {
+        entry["id"]: entry["value"] for entry in json.loads((smoke_results / "measurements.json").read_text())
+    }
+    assert set(ROWS_OF_NOTEBOOK_08) <= values.keys()
+    assert {row + posts.SURROGATE_SUFFIX for row in ("XIII-104", "XIII-105")} <= values.keys()
+    assert values["IX-001"] == 1
+    assert max(values[row] for row in ("IX-002", "VIII-007", "XIII-102", "XIII-103")) <= values["IX-003"]
+    assert values["reconstructions/nearest z"] == 1
+    assert values["reconstructions/Fréchet ratio"] == 1
+    assert values["settings/bootstrap, noise 0/nearest z"] < 1e-3  # training z-points
+    assert values["sampler/uniform_10/nearest z"] > values["sampler/gaussian/nearest z"]
+    for name in SAMPLERS:
+        assert {f"sampler/{name}/{figure}" for figure in FIGURES_OF_MERIT} <= values.keys()
+        assert values[f"sampler/{name}/Fréchet ratio"] > 0
+    assert values["ellipses/normal share inside 2 sigma"] < values["ellipses/normal share inside 5 sigma"]
+
+
 @pytest.mark.parametrize("stem", FIGURES)
 def test_a_notebook_shows_its_figures_and_a_verdict_on_every_row(smoke_results, stem):
     outputs = [out for cell in read(smoke_results / f"{stem}.ipynb").cells for out in cell.get("outputs", [])]
-    assert sum("image/jpeg" in out.get("data", {}) for out in outputs) == FIGURES[stem]
+    pictures = [{"image/png", "image/jpeg"} & out.get("data", {}).keys() for out in outputs]
+    assert sum(map(len, pictures)) == FIGURES[stem]
     tables = [
         out.data["text/html"]
         for out in outputs

@@ -41,6 +41,13 @@ def test_goals_and_links_are_told_not_measured():
     assert posts.judge(told, None, None, 10) == "told in the text"
 
 
+def test_what_only_colab_has_is_not_judged_elsewhere():
+    there = Row("X-003", "RAM of its machine", "12.7", 12.4, 13.0, "GiB on Colab", None, "colab_setup")
+    assert posts.judge(there, None, None, 10) == "needs Colab"
+    assert posts.judge(there, 12.7, None, 10) == "holds"
+    assert posts.judge(there, 25.0, None, 10) == "differs"
+
+
 def test_the_checklist_is_sound():
     checklist = posts.load_checklist()
     assert len(checklist) >= 40
@@ -49,7 +56,7 @@ def test_the_checklist_is_sound():
         assert entry.stated
         assert (entry.low is None) == (entry.high is None)
         assert entry.low is None or entry.low <= entry.high
-        assert entry.notebook in {f"{number:02d}" for number in range(1, 9)}
+        assert entry.notebook in {"colab_setup", *(f"{number:02d}" for number in range(1, 9))}
 
 
 def test_measurements_replace_those_of_the_same_notebook_only(tmp_path):

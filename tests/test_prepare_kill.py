@@ -1,4 +1,5 @@
 import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from data_prep import chunks
+from data_prep import chunks, packing
 from data_prep.chunks import CHUNK_ROWS, npy_header
 from data_prep.packed import check_packed
 from data_prep.packing import JOURNAL, ROWS
@@ -113,6 +114,27 @@ def test_interrupt_says_one_line_and_goes_on(many, tmp_path):
     assert archives.result(out) == {} and 0 < records(out) < COUNT / CHUNK_ROWS
     assert archives.run(source, out, *OPTIONS).returncode == 0
     assert archives.result(out) == undisturbed
+
+
+def test_interrupt_while_the_journal_is_flushed_counts_no_chunk_twice(tmp_path, monkeypatch):
+    source = archives.write_zip(tmp_path / "faces.zip", archives.jpegs(3 * CHUNK_ROWS, width=20, height=20))
+    options = {"crop": 20, "size": 8, "workers": 1}
+    prepare(source, tmp_path / "fresh", **options)
+    flush_really = os.fsync
+
+    def interrupt_after_flushing(descriptor):
+        flush_really(descriptor)
+        if records(tmp_path / "out"):
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(packing, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(os, "fsync", interrupt_after_flushing)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "out", **options)
+    assert records(tmp_path / "out") == 1
+    prepare(source, tmp_path / "out", **options)
+    assert archives.result(tmp_path / "out") == archives.result(tmp_path / "fresh")
 
 
 @pytest.fixture

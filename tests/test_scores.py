@@ -1,8 +1,11 @@
 import numpy as np
+import prdc
 import pytest
 from scipy.linalg import sqrtm
 
 from helpers import scores
+from helpers.latent import nearest_distances
+from helpers.workspace import InputError
 
 
 def normal(seed, n=4_000, d=6):
@@ -31,3 +34,115 @@ def test_frechet_distance_of_known_normals():
 def test_frechet_distance_takes_features_of_few_images():
     a, b = normal(4, n=5, d=20), normal(5, n=5, d=20)
     assert 0 < scores.frechet_distance(a, b) < np.inf
+
+
+def test_relative_error_and_explained_variance_of_known_arrays():
+    z = np.array([[3.0, 4.0], [0.0, 2.0]])
+    assert scores.relative_error(z + np.array([[0, 5], [0, 0]]), z) == pytest.approx([1, 0])
+    images = np.random.default_rng(0).random((10, 6, 6, 3))
+    mean_image = images.mean(axis=0)
+    half_way = (images + mean_image) / 2
+    assert scores.explained_variance_share(images, images, mean_image) == 1
+    assert scores.explained_variance_share(images, half_way, mean_image) == pytest.approx(0.75)
+
+
+def test_the_difference_of_images_is_taken_row_by_row():
+    images = np.random.default_rng(0).random((3, 4, 5, 3), dtype=np.float32)
+    others = images + np.array([0, 0.5, -2], dtype=np.float32)[:, None, None, None]
+    assert scores.image_difference(images, others) == pytest.approx([0, 0.5, 2], rel=1e-5)
+
+
+def test_thumbnails_are_means_of_squares():
+    images = np.random.default_rng(0).random((3, 12, 18, 3), dtype=np.float32)
+    thumbnails = scores.shrink_images(images)
+    assert thumbnails.shape == (3, 2 * 3 * 3)
+    assert thumbnails.dtype == np.float32
+    corner = images[1, 6:12, 12:18].mean(axis=(0, 1))
+    assert thumbnails[1].reshape(2, 3, 3)[1, 2] == pytest.approx(corner, rel=1e-5)
+
+
+def test_the_spread_of_a_mean_is_its_standard_error():
+    values = np.random.default_rng(0).standard_normal(1000) * 3
+    found = scores.score(np.mean, values, repeats=200)
+    assert found.value == values.mean()
+    assert found.spread == pytest.approx(values.std() / np.sqrt(1000), rel=0.15)
+    assert np.array_equal(found.halves, scores.score(np.mean, values, repeats=200).halves)
+
+
+def test_the_spread_of_a_frechet_distance_is_that_of_new_samples():
+    rng = np.random.default_rng(7)
+    mixing = rng.standard_normal((6, 6))
+    samples = [
+        (rng.standard_normal((300, 6)) @ mixing, 1.3 * rng.standard_normal((300, 6)) @ mixing + 1)
+        for _ in range(60)
+    ]
+    true_spread = np.std([scores.frechet_distance(*pair) for pair in samples])
+    spreads = [scores.score(scores.frechet_distance, *pair).spread for pair in samples[:15]]
+    assert np.mean(spreads) == pytest.approx(true_spread, rel=0.3)
+
+
+def test_the_limit_takes_away_what_few_images_add():
+    d, n, seeds = 20, 240, range(12)
+    truth = d * (1.5 - 1) ** 2  # of N(0, 1) and N(0, 1.5²) in d dimensions
+    pairs = [
+        (rng.standard_normal((n, d)), 1.5 * rng.standard_normal((n, d)))
+        for rng in map(np.random.default_rng, seeds)
+    ]
+    bias = np.mean([scores.frechet_distance(*pair) for pair in pairs]) - truth
+    limits = np.array([scores.frechet_limit(*pair) for pair in pairs])
+    assert bias > 0.5
+    assert abs(limits.mean() - truth) < 0.2 * bias
+    spreads = [scores.score(scores.frechet_distance, *pair).spread for pair in pairs]
+    assert limits.std() < 1.6 * np.mean(spreads)
+
+
+def test_a_limit_needs_equally_many_images():
+    with pytest.raises(
+        InputError, match=r"30 images cannot be compared with 40 real ones.*take equally many"
+    ):
+        scores.frechet_limit(normal(0, n=30), normal(1, n=40))
+
+
+@pytest.mark.parametrize(("n", "m", "shift"), [(200, 200, 0.0), (150, 90, 0.5), (60, 200, 2.0)])
+def test_density_and_coverage_against_the_authors_package(n, m, shift, capsys):
+    features, reference = normal(1, n=n) + shift, normal(1, n=m + 500)[500:]
+    expected = prdc.compute_prdc(reference, features, scores.NEIGHBOURS)
+    assert scores.density(features, reference) == pytest.approx(expected["density"], rel=1e-12)
+    assert scores.coverage(features, reference) == pytest.approx(expected["coverage"], rel=1e-12)
+
+
+def test_density_and_coverage_of_real_images_copies_and_strangers():
+    cloud = normal(1, n=3000)
+    real, others = cloud[:1500], cloud[1500:]
+    assert scores.density(others, real) == pytest.approx(1, abs=0.1)
+    assert scores.coverage(others, real) == pytest.approx(1 - 2**-scores.NEIGHBOURS, abs=0.02)
+    one_kind = np.repeat(real[:1], 1500, axis=0)
+    assert scores.coverage(one_kind, real) < 0.05
+    assert scores.density(real + 1000, real) == scores.coverage(real + 1000, real) == 0
+
+
+def test_balls_need_enough_real_images():
+    with pytest.raises(InputError, match="more than 5 real images, here are 5"):
+        scores.density(normal(0, n=20), normal(1, n=5))
+
+
+def test_a_difference_forgets_the_chance_that_both_share():
+    reference, a, b = np.split(normal(1, n=900), 3)
+    one, other = (scores.score(scores.frechet_distance, features, reference) for features in (a + 1, b + 1))
+    gap = scores.combine(np.subtract, one, other)
+    assert gap.value == one.value - other.value
+    assert 0 < gap.spread < np.hypot(one.spread, other.spread)
+    assert scores.combine(np.subtract, one, one).spread == 0
+    ratio = scores.combine(np.divide, one, other)
+    assert ratio.value == pytest.approx(one.value / other.value)
+    assert ratio.spread == pytest.approx(np.std(one.halves / other.halves))
+
+
+def test_newness_tells_copies_from_new_points():
+    rng = np.random.default_rng(0)
+    train, held_out, drawn = rng.standard_normal((1000, 8)), *rng.standard_normal((2, 300, 8))
+    near = nearest_distances(held_out, train)
+    assert scores.score_newness(nearest_distances(drawn, train), near).value == pytest.approx(1, abs=0.1)
+    copies = train[:300] + 1e-3 * drawn
+    assert scores.score_newness(nearest_distances(copies, train), near).value < 0.01
+    assert scores.score_newness(nearest_distances(drawn * 3, train), near).value > 2

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from helpers import latent, structure
+from helpers import latent, structure, surrogates
 
 
 def random_square(n, seed=0, half_side=1.0):
@@ -112,47 +112,6 @@ def test_duplicates_do_not_disturb_dimensions():
         assert estimate(doubled) == pytest.approx(estimate(points), rel=0.1)
 
 
-def test_comparison_holds_what_it_promises():
-    z = correlated_noise(200, 4, seed=0)
-    found = structure.compare_with_surrogates(
-        lambda points: points[:, 0].max(), z, 19, np.random.default_rng(0)
-    )
-    assert found.value == z[:, 0].max()
-    assert found.surrogate_values.shape == (19,)
-    others = found.surrogate_values
-    assert found.z_score == pytest.approx((found.value - others.mean()) / others.std(ddof=1))
-    assert 0.05 <= found.p_value <= 1
-    far = structure.compare_with_surrogates(
-        lambda points: points[0, 0] - 1e6 * (points is z), z, 19, np.random.default_rng(0)
-    )
-    assert far.p_value == 0.05
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_heavy_tails_differ_from_gaussian_noise_but_not_from_elliptical(seed):
-    rng = np.random.default_rng(seed)
-    scale = np.exp(0.4 * rng.standard_normal((3000, 1)))
-    cloud = (rng.standard_normal((3000, 5)) * scale).astype(np.float32)
-
-    def share_near_the_middle(points):
-        return np.mean(np.abs(points[:, 0]) < 0.5)
-
-    gaussian = structure.compare_with_surrogates(share_near_the_middle, cloud, 20, rng)
-    elliptical = structure.compare_with_surrogates(
-        share_near_the_middle, cloud, 20, rng, latent.elliptical_surrogate
-    )
-    assert gaussian.z_score > 5
-    assert abs(elliptical.z_score) < 4
-
-
-def test_comparison_of_an_undefined_statistic_is_nan():
-    z = correlated_noise(50, 2, seed=0) + 1000
-    found = structure.compare_with_surrogates(
-        lambda points: structure.clark_evans(points, 0.1), z, 3, np.random.default_rng(0)
-    )
-    assert np.isnan([found.value, found.z_score, found.p_value]).all()
-
-
 def test_planted_filaments_are_thin_curves_of_unit_spread():
     rng = np.random.default_rng(0)
     points = structure.plant_filaments(4000, 50, 400, 0.05, rng)
@@ -173,7 +132,7 @@ STATISTICS = [in_plane, structure.two_nn_dimension, structure.levina_bickel_dime
 
 def with_noise(filaments, share, rng):
     """Filaments with `share` of their points replaced by normal noise of their mean and covariance."""
-    noise = latent.gaussian_surrogate(filaments, len(filaments), rng)
+    noise = surrogates.gaussian_surrogate(filaments, len(filaments), rng)
     return np.where(rng.random((len(filaments), 1)) < share, noise, filaments)
 
 
@@ -181,7 +140,7 @@ def with_noise(filaments, share, rng):
 def test_planted_filaments_are_found_in_the_plane(seed):
     rng = np.random.default_rng(seed)
     points = with_noise(structure.plant_filaments(4000, 2, 6, 0.005, rng), 0.3, rng)
-    found = structure.compare_with_surrogates(in_plane, points, 39, rng)
+    found = surrogates.compare_with_surrogates(in_plane, points, 39, rng)
     assert found.value < 0.85
     assert found.p_value == 1 / 40
     assert found.z_score < -5
@@ -192,7 +151,7 @@ def test_planted_filaments_are_found_in_the_plane(seed):
 def test_planted_filaments_are_found_in_full_dimension(statistic, seed):
     rng = np.random.default_rng(seed)
     points = with_noise(structure.plant_filaments(1000, 64, 10, 0.01, rng), 0.3, rng)
-    found = structure.compare_with_surrogates(statistic, points, 39, rng)
+    found = surrogates.compare_with_surrogates(statistic, points, 39, rng)
     assert found.value < 0.8 * found.surrogate_values.mean()
     assert found.p_value == 1 / 40
     assert found.z_score < -5
@@ -205,6 +164,6 @@ def test_gaussian_noise_raises_no_alarm(statistic, n, dimensions):
     for seed in range(20):
         rng = np.random.default_rng(seed)
         noise = correlated_noise(n, dimensions, seed)
-        p_values.append(structure.compare_with_surrogates(statistic, noise, 19, rng).p_value)
+        p_values.append(surrogates.compare_with_surrogates(statistic, noise, 19, rng).p_value)
     assert np.mean(np.array(p_values) <= 0.05) <= 0.2  # 4 of 20: more has a chance of 0.3 % at a level of 5 %
     assert 0.25 < np.mean(p_values) < 0.8  # even p-values have a mean of 0.525

@@ -77,16 +77,6 @@ def test_the_readme_picture_is_the_figure_of_its_cell(tmp_path, monkeypatch):
     assert (tmp_path / "picture.jpg").read_bytes() == b"picture"
 
 
-def test_bootstrap_finds_the_project_from_inside_only(tmp_path, monkeypatch):
-    monkeypatch.chdir(build_notebooks.project_root() / "notebooks")
-    found = {}
-    exec(build_notebooks.BOOTSTRAP, found)
-    assert found["project"] == build_notebooks.project_root()
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match=r"README\.md"):
-        exec(build_notebooks.BOOTSTRAP, {})
-
-
 def test_celeba_measurements_hold_numbers_and_their_origin(packed, tmp_path, monkeypatch):
     (tmp_path / "images").symlink_to(packed)
     posts.save_measurements(tmp_path, "01_a", {"CII-010": 256}, {})

@@ -2,7 +2,8 @@
 
 `python -m tools.build_notebooks` writes the generated cells, executes every notebook at its own
 parameters (quick, synthetic faces) and saves the figure of the cell tagged 'readme' as the README's
-picture; with --cells-only it writes the generated cells and no outputs.
+picture; with --cells-only it writes the generated cells and no outputs. Numbers, such as 01 04, limit
+it to these notebooks.
 """
 
 import argparse
@@ -11,28 +12,32 @@ import base64
 import nbformat
 
 from helpers.workspace import project_root, written_whole
+from tools import generated_cells
 from tools.execution import execute_notebook
 
 README_PICTURE = "notebooks/figures/reconstructions.jpg"
-BOOTSTRAP = """\
-import sys
-from pathlib import Path
-
-folders = [Path.cwd(), *Path.cwd().parents, Path("/content/drive/MyDrive/latent_faces")]
-project = next((folder for folder in folders if (folder / "helpers" / "profiles.py").exists()), None)
-if project is None:
-    raise SystemExit("Open this notebook from inside the project's folder (see its README.md).")
-sys.path.insert(0, str(project))"""
+SETUP_NUMBER = "00"  # stands for colab_setup.ipynb
+BOOTSTRAP = generated_cells.bootstrap(generated_cells.read_repository())
 
 
-def build_all(cells_only=False):
-    """Write generated cells into all notebooks and, unless `cells_only`, execute them in place."""
+def build_all(numbers=(), cells_only=False):
+    """Write generated cells into all notebooks, or those of these numbers, and execute them in place.
+
+    With `cells_only` nothing is executed. Without `numbers`, or with SETUP_NUMBER, the set-up notebook is
+    built as well.
+    """
     paths = list_notebooks()
-    for path in paths:
-        write_generated_cells(path, paths)
+    if not numbers or SETUP_NUMBER in numbers:
+        write_setup_cells()
         if not cells_only:
-            execute_notebook(path, {}, path)
-            save_readme_picture(path)
+            setup = project_root() / generated_cells.SETUP_NOTEBOOK
+            execute_notebook(setup, {}, setup)
+    for path in paths:
+        if not numbers or path.name[:2] in numbers:
+            write_generated_cells(path, paths)
+            if not cells_only:
+                execute_notebook(path, {}, path)
+                save_readme_picture(path)
 
 
 def list_notebooks():
@@ -41,28 +46,19 @@ def list_notebooks():
 
 
 def write_generated_cells(path, paths):
-    """Replace the cells tagged 'navigation' and 'bootstrap'; write the notebook only if that changed it."""
-    notebook = nbformat.read(path, as_version=4)
-    generated = {"navigation": navigation(path, paths), "bootstrap": BOOTSTRAP}
-    changed = False
-    for cell in notebook.cells:
-        for tag in set(cell.metadata.get("tags", [])) & set(generated):
-            changed |= cell.source != generated[tag]
-            cell.source = generated[tag]
-    if changed:
-        with written_whole(path) as temporary:
-            nbformat.write(notebook, temporary)
+    """Bring a notebook's generated cells up to date with the repository that pyproject.toml names."""
+    generated_cells.write_generated_cells(path, paths, generated_cells.read_repository())
+
+
+def write_setup_cells():
+    """Bring the generated cells of colab_setup.ipynb up to date; it leads to the first notebook."""
+    setup = project_root() / generated_cells.SETUP_NOTEBOOK
+    write_generated_cells(setup, [setup, *list_notebooks()[:1]])
 
 
 def navigation(path, paths):
-    """Line with links to the previous notebook, the contents and the next notebook."""
-    place = paths.index(path)
-    links = ["[Contents](../README.md)"]
-    if place > 0:
-        links.insert(0, f"[← {paths[place - 1].stem}]({paths[place - 1].name})")
-    if place + 1 < len(paths):
-        links.append(f"[{paths[place + 1].stem} →]({paths[place + 1].name})")
-    return " | ".join(links)
+    """Line with links to the previous notebook, the contents and the next notebook, and the badge."""
+    return generated_cells.navigation(path, paths, generated_cells.read_repository())
 
 
 def save_readme_picture(path):
@@ -79,6 +75,10 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
+        "numbers", nargs="*", help="numbers of notebooks, such as 01 04; 00: colab_setup; default: all"
+    )
+    parser.add_argument(
         "--cells-only", action="store_true", help="write the generated cells, execute nothing"
     )
-    build_all(parser.parse_args().cells_only)
+    options = parser.parse_args()
+    build_all(options.numbers, options.cells_only)

@@ -21,7 +21,7 @@ class TalkingClient(NotebookClient):
         text = content.get("text") or content.get("data", {}).get("text/plain", "")
         if msg["msg_type"] in ("stream", "display_data", "update_display_data"):
             lines = [line for line in text.splitlines() if line.strip()]
-            if lines and "image/jpeg" not in content.get("data", {}):
+            if lines and not any(kind.startswith("image/") for kind in content.get("data", {})):
                 print(f"    {lines[-1][:110]}", flush=True)
         return super().process_message(msg, cell, cell_index)
 
