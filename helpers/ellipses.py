@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from helpers.latent import require_finite
+from helpers.pieces import covariance_about, row_slices
 from helpers.workspace import InputError
 
 SMALLEST_VARIANCE = 1e-20  # of the other coordinate's: less is the rounding of a constant
 SMALLEST_UNEXPLAINED = 1e-10  # of 1 − rho²: less is the rounding of float32 points on a straight line
 OUTLINE_POINTS = 200
-CHUNK_ROWS = 8192  # points that are worked on at once
 CHUNK_PARTNERS = 8  # components that one is paired with at once; 256 KB in float32 with the rows
 
 
@@ -136,9 +136,9 @@ def pair_coverages(z, n_stds):
     covariance = np.stack([sigma[first] ** 2, rho * sigma[first] * sigma[second], sigma[second] ** 2], axis=1)
     half_axes, angle = ellipse_axes(covariance[:, [[0, 1], [1, 2]]])
     counts = np.zeros((len(rho), len(n_stds)), dtype=np.int64)
-    for start in range(0, len(z), CHUNK_ROWS):
-        rows = np.ascontiguousarray(((z[start : start + CHUNK_ROWS] - mean) / sigma).T, dtype=np.float32)
-        counts += count_inside(rows, rho, np.square(n_stds))
+    for rows in row_slices(len(z)):
+        standardised = np.ascontiguousarray(((z[rows] - mean) / sigma).T, dtype=np.float32)
+        counts += count_inside(standardised, rho, np.square(n_stds))
     return PairCoverages(first, second, rho, half_axes, angle, counts / len(z))
 
 
@@ -151,11 +151,7 @@ def pearson_matrix(z):
     constant = np.flatnonzero(np.ptp(z, axis=0) == 0)
     if len(constant):
         raise InputError(f"Component {constant[0]} has the same value in all z-points; leave it out.")
-    covariance = np.zeros((z.shape[1], z.shape[1]))
-    for start in range(0, len(z), CHUNK_ROWS):
-        centred = z[start : start + CHUNK_ROWS] - mean
-        covariance += centred.T @ centred
-    covariance /= len(z) - 1
+    covariance = covariance_about(mean, z)
     sigma = np.sqrt(np.diag(covariance))
     return mean, sigma, covariance / np.outer(sigma, sigma)
 

@@ -7,9 +7,9 @@ from scipy.integrate import quad
 from sklearn.neighbors import NearestNeighbors
 
 from helpers.fitting import gaussian, levenberg_marquardt
+from helpers.pieces import covariance_about, map_rows, row_slices
 from helpers.workspace import InputError
 
-CHUNK_ROWS = 8192  # z-points that are worked on at once: 16 MB in float64 at 256 dimensions
 INTERVAL = 0.25  # width of the posts' number densities of z (VIII-031)
 MOST_INTERVALS = 10_000  # intervals of a number density; the posts need about 150
 SMALLEST_VARIANCE = 1e-9  # of the first component's: less is rounding, as beyond n − 1 components of n points
@@ -92,8 +92,8 @@ def number_densities(z, width):
     first, last = np.floor(ends / width).astype(np.int64)
     intervals, components = last - first + 1, z.shape[1]
     counts, offsets = np.zeros(components * intervals, dtype=np.int64), np.arange(components) * intervals
-    for start in range(0, len(z), CHUNK_ROWS):
-        numbers = np.floor(z[start : start + CHUNK_ROWS] / width).astype(np.int64) - first
+    for rows in row_slices(len(z)):
+        numbers = np.floor(z[rows] / width).astype(np.int64) - first
         counts += np.bincount((numbers + offsets).ravel(), minlength=len(counts))
     return (first + np.arange(intervals) + 0.5) * width, counts.reshape(components, intervals).T
 
@@ -149,8 +149,8 @@ def largest_deviations(z, fits=None):
             f"The Gaussians describe {len(fits.centre)} components, the z-points have {z.shape[1]}."
         )
     widths = 2 * half_width(fits.sigma)
-    chunks = (z[start : start + CHUNK_ROWS] for start in range(0, len(z), CHUNK_ROWS))
-    deviations = np.concatenate([(np.abs(chunk - fits.centre) / widths).max(axis=1) for chunk in chunks])
+    pieces = (np.abs(z[rows] - fits.centre) / widths for rows in row_slices(len(z)))
+    deviations = np.concatenate([piece.max(axis=1) for piece in pieces])
     require_finite(deviations)
     return deviations
 
@@ -186,11 +186,7 @@ def fit_pca(z):
     """
     mean = z.mean(axis=0, dtype=np.float64)
     require_finite(mean)
-    covariance = np.zeros((z.shape[1], z.shape[1]))
-    for start in range(0, len(z), CHUNK_ROWS):
-        centred = z[start : start + CHUNK_ROWS] - mean
-        covariance += centred.T @ centred
-    values, vectors = np.linalg.eigh(covariance / (len(z) - 1))
+    values, vectors = np.linalg.eigh(covariance_about(mean, z))
     values, components = values[::-1].clip(0), vectors.T[::-1]
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
     return Pca(mean, components * np.sign(largest), values, values / values.sum())
@@ -198,8 +194,8 @@ def fit_pca(z):
 
 def transform_pca(pca, z, n_components=None):
     """Coordinates (n, n_components), float32, of z-points (n, d) along the first principal components."""
-    components = pca.components[:n_components].astype(np.float32)
-    return (z - pca.mean.astype(np.float32)) @ components.T
+    components, mean = pca.components[:n_components].astype(np.float32), pca.mean.astype(np.float32)
+    return map_rows(lambda rows: (rows - mean) @ components.T, z, len(components))
 
 
 def principal_axes(pca):

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from helpers.latent import CHUNK_ROWS, SMALLEST_VARIANCE, require_finite
+from helpers.latent import SMALLEST_VARIANCE, require_finite
+from helpers.pieces import row_slices
 
 SHAPIRO_ROWS = 2000  # points that Shapiro-Wilk sees; its p-value holds up to 5,000
 
@@ -61,8 +62,8 @@ def moments(z):
     n, mean = len(z), z.mean(axis=0, dtype=np.float64)
     require_finite(mean)
     powers = np.zeros((3, z.shape[1]))
-    for start in range(0, n, CHUNK_ROWS):
-        centred = z[start : start + CHUNK_ROWS] - mean
+    for rows in row_slices(n):
+        centred = z[rows] - mean
         square = np.square(centred)
         powers += [square.sum(axis=0), (square * centred).sum(axis=0), np.square(square).sum(axis=0)]
     second, third, fourth = powers / n

@@ -8,11 +8,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from helpers.latent import nearest_distances
+from helpers.pieces import row_slices
 from helpers.scale_mixture import image_scales
 from helpers.whitening import Normal, fit_gaussian, require_points, unwhiten, whiten
 
 COMPONENTS = 10  # of a mixture; Ghosh et al. 2020 ('From variational to deterministic autoencoders') take 10
 POINTS_PER_DIMENSION = 10  # z-points of each component, on average, for each dimension of the mixture
+MOST_POINTS = 50_000  # z-points that a mixture is fitted to; more would take minutes and gigabytes
 MOST_STEPS = 40  # of expectation and maximisation; about 20 are usual
 SMALLEST_GAIN = 1e-2  # of a step in nats per z-point, below which the fit has ended
 FLOOR = 1e-6  # added to variances, in units of the first principal component's, so that none vanishes
@@ -71,20 +73,29 @@ def fit_components(features, units, n_components):
     """Mixture for the leading features (n, p), and a component (n,) of each row, drawn by its probability.
 
     The features have variance 1; times `units` (p,) they have the proportions in which k-means finds the
-    clusters that the fit starts with.
+    clusters that the fit starts with. Of more than MOST_POINTS rows the fit sees so many, drawn at random.
     """
-    units = units[: len(features) // (POINTS_PER_DIMENSION * n_components)]
-    leading = features[:, : len(units)] * units
+    chosen = np.sort(np.random.default_rng(SEED).permutation(len(features))[:MOST_POINTS])
+    units = units[: len(chosen) // (POINTS_PER_DIMENSION * n_components)]
     mixture = GaussianMixture(
         n_components, tol=SMALLEST_GAIN, reg_covar=FLOOR, max_iter=MOST_STEPS, random_state=SEED
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that still gains a little is good enough
-        sums = np.cumsum(mixture.fit(leading).predict_proba(leading), axis=1)
-    labels = (sums < np.random.default_rng(SEED).uniform(size=(len(sums), 1)) * sums[:, -1:]).sum(axis=1)
+        mixture.fit(features[chosen, : len(units)] * units)
     weights = mixture.weights_ / mixture.weights_.sum()
-    roots = np.linalg.cholesky(shrink(weights, mixture.covariances_, len(features)))
+    roots = np.linalg.cholesky(shrink(weights, mixture.covariances_, len(chosen)))
+    labels = _draw_labels(mixture, features, units)
     return Mixture(weights, mixture.means_ / units, roots / units[:, None]), labels
+
+
+def _draw_labels(mixture, features, units):
+    """A component (n,) of the mixture for each row of features, drawn by its probability."""
+    rng, labels = np.random.default_rng(SEED), np.empty(len(features), dtype=np.int64)
+    for rows in row_slices(len(features)):
+        sums = np.cumsum(mixture.predict_proba(features[rows, : len(units)] * units), axis=1)
+        labels[rows] = (sums < rng.uniform(size=(len(sums), 1)) * sums[:, -1:]).sum(axis=1)
+    return labels
 
 
 def shrink(weights, covariances, n):
@@ -150,8 +161,9 @@ def split_scales(coordinates):
     scales = image_scales(coordinates)[:, None].clip(SMALLEST_SCALE)
     logs = np.log(scales)
     mean, spread = float(logs.mean()), max(float(logs.std()), SMALLEST_SCALE)
-    features = np.hstack([(logs - mean) / spread, coordinates / scales])
-    return features.astype(np.float32), (mean, spread)
+    standardised = (logs - mean) / spread
+    features = np.hstack([standardised.astype(np.float32), coordinates / scales.astype(np.float32)])
+    return features, (mean, spread)
 
 
 def _calibrate(bootstrap, z_points):

@@ -13,6 +13,7 @@ from helpers.latent import (
     principal_axes,
     transform_pca,
 )
+from helpers.pieces import row_slices
 from helpers.surrogates import matched_surrogate
 from helpers.whitening import Normal, require_points, whiten
 from helpers.workspace import InputError
@@ -105,11 +106,12 @@ def order_cloud(z, pca, n_components, rng):
     """`Cloud` of z-points (n, d) with the coordinates on the first `n_components` of a PCA."""
     deviations = largest_deviations(z)
     order = np.argsort(deviations, kind="stable")
-    z = z[order]
-    principal = transform_pca(pca, z, n_components)
-    coordinates = {"original": np.ascontiguousarray(z.T), "PCA": np.ascontiguousarray(principal.T)}
+    original, principal = (np.empty((d, len(z)), dtype=np.float32) for d in (z.shape[1], n_components))
+    for rows in row_slices(len(z)):
+        points = z[order[rows]]
+        original[:, rows], principal[:, rows] = points.T, transform_pca(pca, points, n_components).T
     shown = np.sort(rng.permutation(len(z))[:SHOWN_POINTS])
-    return Cloud(deviations[order], coordinates, shown)
+    return Cloud(deviations[order], {"original": original, "PCA": principal}, shown)
 
 
 def count_left(cloud, fact):

@@ -12,6 +12,7 @@ from scipy.special import polygamma
 
 from helpers.marginals import moments
 from helpers.normality import squared_distances
+from helpers.pieces import map_rows
 
 
 class LogScales(NamedTuple):
@@ -71,8 +72,12 @@ def kurtosis_after_scaling(white):
     kurtosis is `expected`; more is left where one scale does not explain everything. Only directions
     count, so `surrogates.elliptical_surrogate` has the null distribution. Needs r > 5.
     """
-    squares, r = squared_distances(white)[:, None], white.shape[1]
-    scaled = white / np.sqrt((squares - np.square(white)) / (r - 1))
+    r = white.shape[1]
+
+    def divide(rows):
+        return rows / np.sqrt((squared_distances(rows)[:, None] - np.square(rows)) / (r - 1))
+
+    scaled = map_rows(divide, white, r)
     return ScaledKurtosis(moments(white).excess_kurtosis, moments(scaled).excess_kurtosis, 6 / (r - 5))
 
 

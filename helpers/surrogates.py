@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from helpers.latent import fit_pca, principal_axes
+from helpers.pieces import covariance_about, map_rows, row_slices
 
 
 class Comparison(NamedTuple):
@@ -21,8 +22,11 @@ def gaussian_surrogate(z, n, rng):
 
     The null hypothesis of the series: what such noise shows as well is no structure of the data.
     """
-    mean, covariance = z.mean(axis=0, dtype=np.float64), np.cov(z, rowvar=False, dtype=np.float64)
-    return rng.multivariate_normal(mean, covariance, size=n, method="eigh").astype(np.float32)
+    mean = z.mean(axis=0, dtype=np.float64)
+    covariance, points = covariance_about(mean, z), np.empty((n, len(mean)), dtype=np.float32)
+    for rows in row_slices(n):
+        points[rows] = rng.multivariate_normal(mean, covariance, size=len(points[rows]), method="eigh")
+    return points
 
 
 def elliptical_surrogate(z, n, rng):
@@ -34,12 +38,13 @@ def elliptical_surrogate(z, n, rng):
     """
     pca = fit_pca(z)
     axes = principal_axes(pca)
-    coordinates = (z - pca.mean) @ (axes / np.square(axes).sum(axis=1, keepdims=True)).T
+    inverse = (axes / np.square(axes).sum(axis=1, keepdims=True)).T
+    coordinates = map_rows(lambda rows: (rows - pca.mean) @ inverse, z, len(axes))
     distances = np.linalg.norm(coordinates, axis=1)
     directions = rng.standard_normal((n, len(axes)))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     drawn = rng.permutation(distances) if n == len(z) else rng.choice(distances, n)
-    return (pca.mean + (drawn[:, None] * directions) @ axes).astype(np.float32)
+    directions *= (drawn / np.linalg.norm(directions, axis=1))[:, None]
+    return map_rows(lambda rows: pca.mean + rows @ axes, directions, z.shape[1])
 
 
 def matched_surrogate(z, n, rng):
@@ -62,7 +67,8 @@ def match_moments(noise, mean, axes):
     noise -= noise.mean(axis=0)
     # With L·Lᵀ the covariance of the noise, noise·L⁻ᵀ has covariance 1, and its directions stay random.
     root = np.linalg.cholesky(noise.T @ noise / (len(noise) - 1))
-    return (mean + noise @ np.linalg.solve(root.T, axes)).astype(np.float32)
+    matrix = np.linalg.solve(root.T, axes)
+    return map_rows(lambda rows: mean + rows @ matrix, noise, len(mean))
 
 
 def uniform_box(z, n, rng):

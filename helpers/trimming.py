@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import erf
 
 from helpers.latent import fit_pca, largest_deviations, principal_axes, trim_outliers
+from helpers.pieces import map_rows
 from helpers.surrogates import match_moments
 from helpers.workspace import InputError
 
@@ -47,5 +48,5 @@ def trimmed_surrogate(core, n, rng, fact):
     while len(kept) < len(core):
         draws *= SPARE_DRAWS
         noise = rng.standard_normal((int(draws) + 1, len(axes)))
-        kept = noise[trim_outliers(pca.mean + noise @ axes, fact)]
+        kept = noise[trim_outliers(map_rows(lambda rows: pca.mean + rows @ axes, noise, len(pca.mean)), fact)]
     return match_moments(kept[: len(core)], pca.mean, axes)[:n]

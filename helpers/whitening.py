@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers.latent import CHUNK_ROWS, fit_pca, principal_axes, require_finite
+from helpers.latent import fit_pca, principal_axes, require_finite
+from helpers.pieces import map_rows
 from helpers.workspace import InputError
 
 
@@ -51,14 +52,10 @@ def whiten(normal, z_points):
     Mahalanobis distance.
     """
     directions = (normal.axes / np.square(normal.axes).sum(axis=1, keepdims=True)).T
-    coordinates = np.empty((len(z_points), len(normal.axes)), dtype=np.float32)
-    for start in range(0, len(z_points), CHUNK_ROWS):
-        rows = slice(start, start + CHUNK_ROWS)
-        coordinates[rows] = (z_points[rows] - normal.mean) @ directions
-    return coordinates
+    return map_rows(lambda rows: (rows - normal.mean) @ directions, z_points, len(normal.axes))
 
 
 def unwhiten(normal, coordinates):
     """z-vectors (n, d), float32, at coordinates (n, r) along the axes, in standard deviations."""
-    shifts = np.asarray(coordinates, dtype=np.float32) @ normal.axes.astype(np.float32)
-    return shifts + normal.mean.astype(np.float32)
+    axes, mean = normal.axes.astype(np.float32), normal.mean.astype(np.float32)
+    return map_rows(lambda rows: rows.astype(np.float32) @ axes + mean, coordinates, len(mean))

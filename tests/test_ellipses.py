@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from helpers import ellipses
+from helpers import ellipses, pieces
 from helpers.workspace import InputError
 
 COVARIANCES = [
@@ -126,7 +126,7 @@ def test_covariances_without_an_ellipse_get_one_clear_sentence(cov, message):
 
 @pytest.mark.parametrize("chunks", [(8192, 8), (700, 3)])
 def test_all_pairs_agree_with_one_pair_at_a_time(chunks, monkeypatch):
-    monkeypatch.setattr(ellipses, "CHUNK_ROWS", chunks[0])
+    monkeypatch.setattr(pieces, "CHUNK_ROWS", chunks[0])
     monkeypatch.setattr(ellipses, "CHUNK_PARTNERS", chunks[1])
     z, n_stds = correlated_points(), [1, 2, 3]
     found = ellipses.pair_coverages(z, n_stds)

@@ -1,0 +1,27 @@
+"""Work on many points piece by piece, so that float64 and intermediate results take little memory."""
+
+import numpy as np
+
+CHUNK_ROWS = 8192  # points that are worked on at once: 16 MB in float64 at 256 dimensions
+
+
+def row_slices(n):
+    """Slices of at most CHUNK_ROWS rows that together are n rows."""
+    return [slice(start, start + CHUNK_ROWS) for start in range(0, n, CHUNK_ROWS)]
+
+
+def map_rows(function, points, width):
+    """Results (n, width), float32, of a `function` that works on each of the points (n, d) by itself."""
+    results = np.empty((len(points), width), dtype=np.float32)
+    for rows in row_slices(len(points)):
+        results[rows] = function(points[rows])
+    return results
+
+
+def covariance_about(mean, points):
+    """Covariance (d, d), float64, of points (n, d) about their `mean` (d,), float64."""
+    covariance = np.zeros((points.shape[1], points.shape[1]))
+    for rows in row_slices(len(points)):
+        centred = points[rows] - mean
+        covariance += centred.T @ centred
+    return covariance / (len(points) - 1)
