@@ -29,11 +29,12 @@ $(VENV)/ready-cpu $(VENV)/ready-gpu: requirements.txt pyproject.toml
 run: setup
 	$(RUN) -m tools.run_series --profile "$(PROFILE)" --data "$(DATA)"
 
+# Two processes, each of which would multiply matrices on all processors, would wait for each other.
 test: setup
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(VENV)/bin/lint-imports
-	$(RUN) -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile
 	KERAS_BACKEND=jax $(RUN) -m pytest -m backend
 
 lab: setup
