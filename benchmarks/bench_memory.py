@@ -24,6 +24,7 @@ BAR_GIGABYTES, BAR_DIFFERENCE = 4.0, 0.02
 BATCH_SIZE = 128  # images
 MAP_POINTS = 20_000
 DRAWN, DECODED = 10_000, 1_000
+POSTS_FACT = 1.6  # full widths at half maximum from the centre at which the trimmed surrogate ends
 POSTS_WIDTHS = 16  # intervals of a density within one standard deviation
 
 
@@ -53,7 +54,18 @@ def work_on(folder, watch):
 
 def look_at(z, watch):
     """The statistics of notebooks 04 to 07 on the z-points `z` (n, 256)."""
-    from helpers import density, ellipses, latent, normality, planes, projections, surrogates, whitening
+    from helpers import (
+        density,
+        ellipses,
+        latent,
+        normality,
+        planes,
+        projections,
+        scale_mixture,
+        surrogates,
+        trimming,
+        whitening,
+    )
 
     with watch.stage("radii, densities and fits"):
         width = float(z.std()) / POSTS_WIDTHS
@@ -66,12 +78,13 @@ def look_at(z, watch):
             density.kde_2d(components[:, pair])
     with watch.stage("ellipses of 32,640 pairs"):
         ellipses.pair_coverages(z, (1, 2, 3))
-    with watch.stage("joint test, surrogate of all points"):
-        normal = whitening.fit_gaussian(z)
-        noise = surrogates.matched_surrogate(z, len(z), np.random.default_rng(0))
-        for points in (z, noise):
-            normality.squared_distances(whitening.whiten(normal, points))
-        del noise
+    with watch.stage("joint test with one surrogate"):
+        normality.joint_test(z, 1, np.random.default_rng(0))
+    with watch.stage("elliptical and trimmed surrogate"):
+        surrogates.elliptical_surrogate(z, len(z), np.random.default_rng(0))
+        trimming.trimmed_surrogate(z, len(z), np.random.default_rng(0), POSTS_FACT)
+    with watch.stage("kurtosis of a scale mixture"):
+        scale_mixture.kurtosis_after_scaling(whitening.whiten(whitening.fit_gaussian(z), z))
     with watch.stage("explorer's cloud and surrogate"):
         planes.prepare_space(z)
     with watch.stage(f"t-SNE of {MAP_POINTS:,}"):
