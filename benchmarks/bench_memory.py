@@ -78,8 +78,8 @@ def look_at(z, watch):
             density.kde_2d(components[:, pair])
     with watch.stage("ellipses of 32,640 pairs"):
         ellipses.pair_coverages(z, (1, 2, 3))
-    with watch.stage("joint test with one surrogate"):
-        normality.joint_test(z, 1, np.random.default_rng(0))
+    with watch.stage("joint test with two surrogates"):
+        normality.joint_test(z, 2, np.random.default_rng(0))
     with watch.stage("elliptical and trimmed surrogate"):
         surrogates.elliptical_surrogate(z, len(z), np.random.default_rng(0))
         trimming.trimmed_surrogate(z, len(z), np.random.default_rng(0), POSTS_FACT)
