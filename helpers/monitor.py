@@ -1,6 +1,7 @@
 """How much memory and disk is in use, on which processor the networks run, and what it can do."""
 
 import contextlib
+import ctypes
 import importlib
 import importlib.metadata
 import os
@@ -20,11 +21,20 @@ backend_started = threading.Event()  # asked earlier, TensorFlow would take all 
 
 @dataclass(frozen=True)
 class GpuMemory:
-    """Memory of one GPU in bytes, as NVML reports it for all processes together."""
+    """Memory of one GPU in bytes, as nvidia-smi shows it: `used` by all processes together."""
 
     name: str
     used: int
     total: int
+
+
+class NvmlMemory(ctypes.Structure):
+    """NVML's own record of a GPU's memory in bytes, second version: `used` leaves out what is `reserved`."""
+
+    _fields_ = (
+        ("version", ctypes.c_uint),
+        *((name, ctypes.c_ulonglong) for name in ("total", "reserved", "free", "used")),
+    )
 
 
 @dataclass(frozen=True)
@@ -107,8 +117,22 @@ def _ask_nvml():
 
 def _read_gpu(pynvml, handle):
     name = pynvml.nvmlDeviceGetName(handle)
-    reading = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    reading = _read_gpu_memory(pynvml, handle)
     return GpuMemory(name.decode() if isinstance(name, bytes) else name, reading.used, reading.total)
+
+
+def _read_gpu_memory(pynvml, handle):
+    """`NvmlMemory`, or where the driver is older, its first version, which counts the reserve as used.
+
+    nvidia-ml-py3 has no function for the second version; both modules hand out those of the library.
+    """
+    reading = NvmlMemory(version=ctypes.sizeof(NvmlMemory) | 2 << 24)
+    try:
+        ask = pynvml._nvmlGetFunctionPointer("nvmlDeviceGetMemoryInfo_v2")
+        pynvml._nvmlCheckReturn(ask(handle, ctypes.byref(reading)))
+    except Exception:
+        return pynvml.nvmlDeviceGetMemoryInfo(handle)
+    return reading
 
 
 def format_memory(reading):

@@ -132,6 +132,13 @@ int nvmlDeviceGetMemoryInfo(void *h, unsigned long long *m) {
     m[0] = 16000000000; m[1] = 14000000000; m[2] = 2000000000; return 0;
 }
 """
+SECOND_VERSION = r"""
+struct memory { unsigned version; unsigned long long total, reserved, free, used; };
+int nvmlDeviceGetMemoryInfo_v2(void *h, struct memory *m) {
+    if (m->version != 0x2000028) return 25;
+    m->total = 16000000000; m->reserved = 300000000; m->free = 14000000000; m->used = 1700000000; return 0;
+}
+"""
 TELL = "from helpers import monitor; monitor.memory(); print(monitor.describe_gpus())"
 
 
@@ -156,9 +163,9 @@ def tell_gpus(python, libraries):
     return done.stdout.strip()
 
 
-def build_nvml(folder, devices):
+def build_nvml(folder, devices, source):
     """A library of NVML's name with so many GPUs in it."""
-    (folder / "nvml.c").write_text(FAKE_NVML.replace("DEVICES", str(devices)))
+    (folder / "nvml.c").write_text(source.replace("DEVICES", str(devices)))
     command = ["cc", "-shared", "-fPIC", "-o", str(folder / "libnvidia-ml.so.1"), str(folder / "nvml.c")]
     subprocess.run(command, check=True, capture_output=True)
     return folder
@@ -177,12 +184,29 @@ def test_either_pynvml_or_none_without_the_nvml_library(nvml_environment, tmp_pa
 @needs_proc
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler to build a stand-in for NVML")
 @pytest.mark.parametrize(
-    ("devices", "says"), [(0, "no GPU (NVML knows of none)"), (1, "Tesla T4 2.0 of 16.0 GB")]
+    ("devices", "source", "says"),
+    [
+        (0, FAKE_NVML, "no GPU (NVML knows of none)"),
+        (1, FAKE_NVML, "Tesla T4 2.0 of 16.0 GB"),  # an older driver
+        (1, FAKE_NVML + SECOND_VERSION, "Tesla T4 1.7 of 16.0 GB"),  # without what the driver reserves
+    ],
 )
-def test_either_pynvml_reads_the_nvml_library(nvml_environment, tmp_path, devices, says):
+def test_either_pynvml_reads_the_nvml_library(nvml_environment, tmp_path, devices, source, says):
     name, python = nvml_environment
-    told = tell_gpus(python, build_nvml(tmp_path, devices))
+    told = tell_gpus(python, build_nvml(tmp_path, devices, source))
     assert told == (says if name else "no GPU (the module pynvml is missing)")
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="no GPU here")
+def test_a_gpus_memory_is_that_of_nvidia_smi():
+    command = ["nvidia-smi", "--query-gpu=memory.used,memory.total", "--format=csv,noheader,nounits"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    gpus = monitor.read_gpus()
+    assert len(gpus) == len(told)
+    for gpu, line in zip(gpus, told, strict=True):
+        used, total = (int(number) * 2**20 for number in line.split(","))
+        assert gpu.used == pytest.approx(used, rel=0.05, abs=20e6)
+        assert gpu.total == pytest.approx(total, rel=0.01)
 
 
 def test_an_unused_gpu_is_warned_about():
