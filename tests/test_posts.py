@@ -1,10 +1,11 @@
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from helpers import posts
+from helpers import posts, sampling
 from helpers.posts import Row
 
 
@@ -119,3 +120,13 @@ def test_table_mentions_rows_of_later_notebooks_when_asked():
 )
 def test_numbers_are_readable(value, text):
     assert posts.format_number(value) == text
+
+
+def test_on_celeba_the_samplers_stand_in_the_order_that_notebook_08_tells():
+    known = {row["id"]: row["value"] for row in posts.load_celeba_measurements()["measurements"]}
+    order = ("bootstrap", "mixture", "gaussian", "independent", "uniform")
+    assert all(known[f"order/{worse} − {better}"] > 2 for better, worse in pairwise(order))
+    ratio = {name: known[f"sampler/{name}/Fréchet ratio"] for name in sampling.SAMPLERS}
+    assert [name for name, value in ratio.items() if value <= 1.1] == ["bootstrap"]
+    assert known["sampler/bootstrap/nearest z"] > 0.95
+    assert ratio["ellipses"] > ratio["gaussian"]
