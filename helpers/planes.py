@@ -90,7 +90,7 @@ def prepare_space(z, seed=1):
     """Everything that all planes through z-points (n, d), float32, need: `Space`.
 
     PCA and limits of trimming are those of all points; the surrogate's limits are its own, found in the same
-    way. Takes about 5 times the memory of z. Raises InputError for fewer than FEWEST_POINTS.
+    way. Takes about 6 times the memory of z. Raises InputError for fewer than FEWEST_POINTS.
     """
     require_points(z, FEWEST_POINTS, "A plane")
     rng = np.random.default_rng(seed)
