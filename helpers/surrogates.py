@@ -23,9 +23,10 @@ def gaussian_surrogate(z, n, rng):
     The null hypothesis of the series: what such noise shows as well is no structure of the data.
     """
     mean = z.mean(axis=0, dtype=np.float64)
-    covariance, points = covariance_about(mean, z), np.empty((n, len(mean)), dtype=np.float32)
+    variances, vectors = np.linalg.eigh(covariance_about(mean, z))
+    axes, points = (vectors * np.sqrt(np.abs(variances))).T, np.empty((n, len(mean)), dtype=np.float32)
     for rows in row_slices(n):
-        points[rows] = rng.multivariate_normal(mean, covariance, size=len(points[rows]), method="eigh")
+        points[rows] = mean + rng.standard_normal(points[rows].shape) @ axes
     return points
 
 

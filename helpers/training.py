@@ -92,7 +92,7 @@ def train(kind, images_folder, target, profile, epochs=None, seed=None, **option
     Sets the seed of everything that follows. `epochs` and `seed` are the profile's unless given,
     `options` those of the model. The settings are those of notebook 01's main training.
     """
-    free_memory()
+    free()
     seed = profile.seeds[0] if seed is None else seed
     keras.utils.set_random_seed(seed)
     model = kind(**options)
@@ -262,8 +262,3 @@ def _write_log(folder, rows):
         writer = csv.DictWriter(file, fieldnames=rows[0])
         writer.writeheader()
         writer.writerows(rows)
-
-
-def free_memory():
-    """Drop what is left of models that are no longer referenced (COL-020); the dtype policy stays."""
-    free()

@@ -7,6 +7,7 @@ import pytest
 
 from helpers import posts, sampling
 from helpers.posts import Row
+from helpers.workspace import project_root
 
 
 def row(low=2.0, high=3.0, needs_images=None):
@@ -130,3 +131,34 @@ def test_on_celeba_the_samplers_stand_in_the_order_that_notebook_08_tells():
     assert [name for name, value in ratio.items() if value <= 1.1] == ["bootstrap"]
     assert known["sampler/bootstrap/nearest z"] > 0.95
     assert ratio["ellipses"] > ratio["gaussian"]
+
+
+TOLD_OF_CELEBA = {  # what notebook 07 tells in its text, with the number that it has to be: scale and id
+    "ln s has a spread of {:.2f}": (1, "scale/log_spread"),
+    "predicts {:.0%} of the excess kurtosis": (1, "scale/kurtosis_predicted_over_measured"),
+    "takes {:.0%} of it away": (1, "scale/kurtosis_explained"),
+    "even and odd components are correlated to {:.2f}": (1, "autoencoder/scales of even and odd"),
+    "wide and narrow ones to {:.2f}": (1, "autoencoder/scales of widest sixth and narrower half"),
+    "mean image (rank correlation {:.2f})": (1, "scale/distance to the mean image"),
+    "contrast ({:.2f}), less": (1, "scale/contrast"),
+    "contrast of the border ({:.2f})": (1, "scale/border contrast"),
+    "not with brightness ({:.2f})": (1, "scale/brightness"),
+    "excess kurtosis is {:.2f}, against": (1, "bimodal factors/excess kurtosis"),
+    "{:.2f} with uniform": (1, "uniform factors/excess kurtosis"),
+    "{:.2f} with normal factors": (1, "normal factors/excess kurtosis"),
+    "{:.0%} of the components of two-peaked factors": (1, "VIII-057"),
+    "classifier's accuracy of {:.2f}": (1, "reference/classifier"),
+    "with 64 dimensions it is {:.2f}": (1, "64 dimensions/classifier"),
+    "with CelebA it is {:.0f}": (math.sqrt(2 * 256), "autoencoder/mahalanobis_spread"),
+}
+
+
+def test_numbers_in_the_text_of_notebook_07_are_those_measured_on_celeba():
+    known = {row["id"]: row["value"] for row in posts.load_celeba_measurements()["measurements"]}
+    path = project_root() / "notebooks" / "07_gaussians_and_ellipses.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    told = [words.format(scale * known[name]) for words, (scale, name) in TOLD_OF_CELEBA.items()]
+    assert [words for words in told if words.replace("%", " %") not in text] == []
+    moved = [abs(known[f"{name}/classifier"] - known["reference/classifier"]) for name in ("ReLU", "SELU")]
+    assert max(*moved, abs(known["batch normalisation/classifier"])) < 0.015  # "by 0.01 at most"

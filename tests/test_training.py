@@ -170,9 +170,3 @@ def test_auto_precision(monkeypatch, capabilities, bfloat16_cpu, policy):
     monkeypatch.setattr(training.monitor, "gpus_of_backend", lambda: capabilities)
     monkeypatch.setattr(training.monitor, "cpu_multiplies_bfloat16", lambda: bfloat16_cpu)
     assert training.choose_precision("auto") == policy == keras.config.dtype_policy().name
-
-
-def test_freeing_memory_keeps_the_precision():
-    training.choose_precision("mixed_bfloat16")
-    training.free_memory()
-    assert keras.config.dtype_policy().name == "mixed_bfloat16"
