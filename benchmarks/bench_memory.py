@@ -1,142 +1,95 @@
-"""Peak memory of what the series does, stage after stage, on as many images as CelebA has for training.
+"""Peak memory of the whole series on as many training images as the posts have.
 
-`python -m benchmarks.bench_memory FOLDER` works on packed images of your own, as under /usr/bin/time -v.
-One process trains on 170,000 packed images of noise, encodes all of them by an autoencoder and by a VAE, and
-takes densities, fits, PCA, planes, ellipses, surrogates and samplers of all z-points, t-SNE of a part. Bar:
-its peak of resident memory, mapped files included, stays below 4 GB; the monitor's table and the system's own
-record of the ended process have to agree.
+Draws 212,500 synthetic faces, of which 170,000 are for training, and runs every notebook on them at profile
+full, each in a process of its own. All z-points are encoded, analysed and drawn from; t-SNE maps show a part
+of them. Only what repeats the same work is cut: steps of a training, surrogates, seeds. Bar: no notebook
+takes 4 GB of resident memory, mapped files included; the notebook's own table and the system's record of
+the ended process, which /usr/bin/time prints, have to agree.
+
+One notebook, on a folder in CelebA's form, with what earlier ones have left in LATENT_FACES_RESULTS:
+/usr/bin/time -v python -m benchmarks.bench_memory 08 FOLDER
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from itertools import combinations
+from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 
-import numpy as np
+import nbformat
 
 from benchmarks import tables
-from benchmarks.bench_training import MANY_IMAGES, MANY_STEPS, write_packed
+from data_prep.synthetic_faces import make_synthetic_faces
+from helpers import profiles
+from helpers.workspace import project_root, workspace_folder
+from tools.build_notebooks import list_notebooks
+from tools.execution import execute_notebook
 
+IMAGES = 212_500  # four fifths of them, 170,000, are the train split
+STEPS = 40  # of each epoch, and of its look at held-out images
+CUT = {"epochs": 2, "variant_epochs": 2, "probe_epochs": 1, "classifier_epochs": 1, "timed_steps": 3}
+CUT |= {"seeds": (1, 2), "cluster_seeds": 2, "surrogates": 3, "map_sizes": (1_500, 6_000, 20_000)}
+CUT_TRAININGS = "from benchmarks.bench_memory import cut_trainings\ncut_trainings()"
+WHOLE = re.compile(
+    r"^everything +[\d.]+ +[\d.]+ +([\d.]+)", re.MULTILINE
+)  # line of a table of peaks; its peak
 BAR_GIGABYTES, BAR_DIFFERENCE = 4.0, 0.02
-BATCH_SIZE = 128  # images
-MAP_POINTS = 20_000
-DRAWN, DECODED = 10_000, 1_000
-POSTS_FACT = 1.6  # full widths at half maximum from the centre at which the trimmed surrogate ends
-POSTS_WIDTHS = 16  # intervals of a density within one standard deviation
 
 
-def work_on(folder, watch):
-    """Do all stages on the packed images in `folder`."""
-    from helpers import encoding, images, models
+def cut_trainings():
+    """Have what repeats the same work repeated less often at profile full, in this process."""
+    import keras
 
-    def batches(shuffle=False):
-        return images.ImageBatches(folder, "train", BATCH_SIZE, shuffle=shuffle)
-
-    autoencoder, vae = models.Autoencoder(), models.VariationalAutoencoder(fact=1e-5)
-    for network in (autoencoder, vae):
-        with watch.stage(f"train {type(network).__name__}"):
-            network.compile(optimizer="adam")
-            network.fit(batches(shuffle=True), steps_per_epoch=MANY_STEPS, shuffle=False, verbose=0)
-    with watch.stage("read an epoch's batches"):
-        shuffled = batches(shuffle=True)
-        for index in range(shuffled.num_batches):
-            shuffled[index]
-    with watch.stage("encode, autoencoder"):
-        z = encoding.encode(autoencoder.encoder, batches(), folder / "z_points.npy")
-    with watch.stage("encode, VAE: mu, logvar and z"):
-        encoding.encode_variational(vae, batches(), folder / "vae")
-    look_at(z, watch)
-    draw_from(z, autoencoder.decoder, watch)
+    profiles.PROFILES["full"] = replace(profiles.FULL, **CUT)
+    keras.Model.fit = partialmethod(keras.Model.fit, steps_per_epoch=STEPS, validation_steps=STEPS)
 
 
-def look_at(z, watch):
-    """The statistics of notebooks 04 to 07 on the z-points `z` (n, 256)."""
-    from helpers import (
-        density,
-        ellipses,
-        latent,
-        normality,
-        planes,
-        projections,
-        scale_mixture,
-        surrogates,
-        trimming,
-        whitening,
+def run_notebook(number, data):
+    """Execute the notebook with this number; print its table of peaks."""
+    path = next(path for path in list_notebooks() if path.name.startswith(number))
+    target = workspace_folder(data, "full") / path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    execute_notebook(path, {"PROFILE": "full", "DATA": str(data)}, target, CUT_TRAININGS)
+    outputs = [
+        output for cell in nbformat.read(target, as_version=4).cells for output in cell.get("outputs", [])
+    ]
+    print(next(output.text for output in outputs if WHOLE.search(output.get("text", ""))))
+
+
+def measure(number, data, results):
+    """Peak of a notebook in GB, by its own table and by the system."""
+    command = [sys.executable, "-m", "benchmarks.bench_memory", number, str(data)]
+    environment = {**os.environ, "LATENT_FACES_RESULTS": str(results)}
+    process = subprocess.Popen(
+        command, cwd=project_root(), env=environment, stdout=subprocess.PIPE, text=True
     )
-
-    with watch.stage("radii, densities and fits"):
-        width = float(z.std()) / POSTS_WIDTHS
-        latent.radius_statistics(latent.radii(z), width)
-        latent.fit_gaussians(z, width)
-    with watch.stage("PCA and principal components"):
-        components = latent.transform_pca(latent.fit_pca(z), z)
-    with watch.stage("densities of 45 planes"):
-        for pair in combinations(range(10), 2):
-            density.kde_2d(components[:, pair])
-    with watch.stage("ellipses of 32,640 pairs"):
-        ellipses.pair_coverages(z, (1, 2, 3))
-    with watch.stage("joint test with two surrogates"):
-        normality.joint_test(z, 2, np.random.default_rng(0))
-    with watch.stage("elliptical and trimmed surrogate"):
-        surrogates.elliptical_surrogate(z, len(z), np.random.default_rng(0))
-        trimming.trimmed_surrogate(z, len(z), np.random.default_rng(0), POSTS_FACT)
-    with watch.stage("kurtosis of a scale mixture"):
-        scale_mixture.kurtosis_after_scaling(whitening.whiten(whitening.fit_gaussian(z), z))
-    with watch.stage("explorer's cloud and surrogate"):
-        planes.prepare_space(z)
-    with watch.stage(f"t-SNE of {MAP_POINTS:,}"):
-        projections.embed_tsne(z[:MAP_POINTS])
-
-
-def draw_from(z, decoder, watch):
-    """Fit and draw from every sampler; decode some of the draws."""
-    from helpers.sampling import SAMPLERS
-
-    for name, sampler in SAMPLERS.items():
-        with watch.stage(f"sampler {name}"):
-            drawn = sampler.draw(sampler.fit(z), DRAWN, np.random.default_rng(0))
-    with watch.stage(f"decode {DECODED:,}"):
-        decoder.predict(drawn[:DECODED].astype(np.float32), verbose=0)
-
-
-def measure(folder):
-    """Work on packed images in this process; print the table of peaks and, last, the peak in bytes."""
-    from helpers import memory_watch, monitor
-
-    monitor.start_backend()
-    watch = memory_watch.start()
-    work_on(folder, watch)
-    print(watch.peak_table(rows=100))
-    print(monitor.memory().process_peak)
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)  # what /usr/bin/time reads
+    if status:
+        raise RuntimeError(f"Notebook {number} ended with status {status}:\n{printed[-2000:]}")
+    return float(WHOLE.search(printed)[1]), usage.ru_maxrss * 1024 / 1e9
 
 
 def main():
-    """Print the tables; return whether a bar was missed."""
+    """Print the table; return whether a bar was missed."""
     tables.print_machine()
+    missed = False
     scratch = Path(tempfile.mkdtemp(prefix="latent-faces-bench-", dir=os.environ.get("BENCH_DIR")))
     try:
-        write_packed(scratch / "many", MANY_IMAGES)
-        command = [sys.executable, "-m", "benchmarks.bench_memory", str(scratch / "many")]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        *lines, peak = process.stdout.read().splitlines() or [""]
-        _, status, usage = os.wait4(process.pid, 0)  # what /usr/bin/time reads
+        make_synthetic_faces(scratch / "faces", IMAGES)
+        for path in list_notebooks():
+            peak, systems = measure(path.name[:2], scratch / "faces", scratch / "results")
+            bar = f"< {BAR_GIGABYTES}; the system says {systems:.2f}"
+            tables.print_rows([(f"{path.name[:2]}, peak by its table", peak, "GB", bar)])
+            missed |= max(peak, systems) >= BAR_GIGABYTES or abs(peak / systems - 1) > BAR_DIFFERENCE
     finally:
         shutil.rmtree(scratch)
-    if status:
-        raise RuntimeError(f"The measuring process ended with status {status}.")
-    print("\n".join(lines))
-    peak, systems = int(peak) / 1e9, usage.ru_maxrss * 1024 / 1e9
-    tables.print_rows(
-        [
-            ("peak, by monitor", peak, "GB", f"< {BAR_GIGABYTES}"),
-            ("peak, by the system", systems, "GB", f"< {BAR_GIGABYTES}"),
-        ]
-    )
-    return max(peak, systems) >= BAR_GIGABYTES or abs(peak / systems - 1) > BAR_DIFFERENCE
+    return missed
 
 
 if __name__ == "__main__":
-    sys.exit(measure(Path(sys.argv[1])) if sys.argv[1:] else int(main()))
+    sys.exit(run_notebook(*sys.argv[1:]) if sys.argv[1:] else int(main()))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helpers.projections import INTERVAL_LENGTH, MANY_POINTS, embed_tsne
 from helpers.reporting import LiveReport
-from helpers.workspace import kept_arrays, sha256_of_arrays
+from helpers.workspace import keep_arrays, load_array, sha256_of_arrays
 
 ITERATIONS = 1000  # as in the posts
 PAUSE_SECONDS = 0.5  # between two looks at maps at work
@@ -72,10 +72,11 @@ def _progress(futures, at_work):
 
 def _embed(points, folder, name, settings, seed, show):
     def make():
-        return [embed_tsne(points, seed=seed, iterations=ITERATIONS, report=show, **settings)]
+        yield [embed_tsne(points, seed=seed, iterations=ITERATIONS, report=show, **settings)]
 
     target = folder / _file_name(f"{name} {len(points)} points {describe(settings)} seed {seed}")
-    return kept_arrays([target], _identity(points, settings, seed), make)[0]
+    keep_arrays([target], _identity(points, settings, seed), make)
+    return load_array(target)
 
 
 def _identity(points, settings, seed):

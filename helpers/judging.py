@@ -7,6 +7,7 @@ import numpy as np
 
 from helpers.images import ImageBatches, load_images, rows_of_split
 from helpers.latent import nearest_distances
+from helpers.models import predict
 from helpers.scores import (
     NEIGHBOURS,
     Score,
@@ -29,10 +30,10 @@ FEWEST = 2 * (NEIGHBOURS + 1)  # images of each split: half of them still have s
 class Standard(NamedTuple):
     """The networks that look at draws, float32, and what is known of real images.
 
-    test (n, f): features of test images. train_z (m, d) and train_thumbnails (m, t): of the train split.
-    held_out_z (n, d): z-points of validation images. near_z and near_images (n,): their distances, and those
-    of their decoded images' thumbnails, to the nearest of the train split. threshold: the re-encoding error
-    that 99 % of them keep.
+    test (n, f): features of test images. train_z (m, d) and train_thumbnails (m, t), bytes: of the train
+    split. held_out_z (n, d): z-points of validation images. near_z and near_images (n,): their distances,
+    and those of their decoded images' thumbnails, to the nearest of the train split. threshold: the
+    re-encoding error that 99 % of them keep.
     """
 
     encoder: keras.Model
@@ -72,23 +73,22 @@ def count_judged(folder, at_most):
     return n
 
 
-def set_standard(folder, encoder, decoder, features, z_points, n):
-    """`Standard` of n images each of the test and the validation split of the packed images in `folder`.
+def set_standard(folder, encoder, decoder, features, train_z, held_out_z):
+    """`Standard` of as many test images as there are `held_out_z`, from the packed images in `folder`.
 
-    `z_points` (all, d) are those of all images, by `encoder`; all networks compute in float32. The thumbnails
-    of 170,000 training images take 0.5 GB.
+    `train_z` (m, d) are the z-points of the train split by `encoder`, `held_out_z` (n, d) those of n
+    validation images; all networks compute in float32. Thumbnails of 170,000 training images take 0.13 GB.
     """
-    train, valid, test = (rows_of_split(folder, split) for split in ("train", "valid", "test"))
-    train_z, held_out_z = z_points[train], z_points[valid[:n]]
+    test = rows_of_split(folder, "test")[: len(held_out_z)]
     batches = ImageBatches(folder, "train", 512)
     thumbnails = np.concatenate([shrink_images(batches[i][0]) for i in range(batches.num_batches)])
-    rebuilt = decoder.predict(held_out_z, verbose=0)
-    errors = relative_error(encoder.predict(rebuilt, verbose=0), held_out_z)
+    rebuilt = predict(decoder, held_out_z)
+    errors = relative_error(predict(encoder, rebuilt), held_out_z)
     return Standard(
         encoder,
         decoder,
         features,
-        features.predict(load_images(folder, test[:n]), verbose=0),
+        predict(features, load_images(folder, test)),
         train_z,
         thumbnails,
         held_out_z,
@@ -100,8 +100,8 @@ def set_standard(folder, encoder, decoder, features, z_points, n):
 
 def judge(standard, z):
     """`Judgement` of the images that z-vectors (n, d) decode to; n as in the standard."""
-    images = standard.decoder.predict(z, verbose=0)
-    errors = relative_error(standard.encoder.predict(images, verbose=0), z)
+    images = predict(standard.decoder, z)
+    errors = relative_error(predict(standard.encoder, images), z)
     found = judge_images(standard, images)
     of_points = {
         "re-encoding error": score(np.median, errors),
@@ -113,7 +113,7 @@ def judge(standard, z):
 
 def judge_images(standard, images):
     """`Judgement` of images (n, height, width, 3) that need not have been decoded."""
-    features = standard.features.predict(images, verbose=0)
+    features = predict(standard.features, images)
     near = nearest_distances(shrink_images(images), standard.train_thumbnails)
     found = {
         "Fréchet distance": score(frechet_distance, features, standard.test),
@@ -126,4 +126,4 @@ def judge_images(standard, images):
 
 def judge_decoded(standard, decoder, z):
     """`judge_images` of z-vectors (n, d) of another network, by its decoder."""
-    return judge_images(standard, decoder.predict(z, verbose=0))
+    return judge_images(standard, predict(decoder, z))

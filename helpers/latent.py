@@ -7,7 +7,7 @@ from scipy.integrate import quad
 from sklearn.neighbors import NearestNeighbors
 
 from helpers.fitting import gaussian, levenberg_marquardt
-from helpers.pieces import covariance_about, map_rows, row_slices
+from helpers.pieces import covariance_about, map_rows, row_lengths, row_slices
 from helpers.workspace import InputError
 
 INTERVAL = 0.25  # width of the posts' number densities of z (VIII-031)
@@ -35,7 +35,7 @@ class Pca(NamedTuple):
 
 def radii(z):
     """Distances of z-points (n, z_dim) from the origin of the latent space, float32 (n,). Source: XIII."""
-    return np.linalg.norm(z, axis=1)
+    return row_lengths(lambda rows: rows, z)
 
 
 def number_density(values, width):
@@ -64,8 +64,14 @@ def radius_statistics(radii, width):
 
 
 def nearest_distances(queries, points):
-    """Distance of each query (m, z_dim) to the nearest of `points` (n, z_dim): float32 (m,)."""
-    return NearestNeighbors(n_neighbors=1, algorithm="brute").fit(points).kneighbors(queries)[0][:, 0]
+    """Distance of each query (m, d) to the nearest of `points` (n, d): float32 (m,)."""
+    queries, nearest = queries.astype(np.float32, copy=False), np.full(len(queries), np.inf, dtype=np.float32)
+    for rows in row_slices(len(points)):
+        search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(
+            points[rows].astype(np.float32, copy=False)
+        )
+        np.minimum(nearest, search.kneighbors(queries)[0][:, 0], out=nearest)
+    return nearest
 
 
 def random_steps(z, lengths, rng):

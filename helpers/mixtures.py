@@ -148,8 +148,9 @@ def fit_bootstrap(z_points, n_components=COMPONENTS):
     features, log_scale = split_scales(whiten(normal, z_points))
     spread = np.linalg.norm(normal.axes, axis=1)
     mixture, labels = fit_components(features, np.append(1, spread / spread[0]), n_components)
-    deviations = features - _centres(mixture, labels, features.shape[1])
-    bootstrap = Bootstrap(normal, log_scale, mixture, labels, deviations, noise=1.0)
+    for rows in row_slices(len(features)):  # in place: they are as large as the z-points
+        features[rows] -= _centres(mixture, labels[rows], features.shape[1])
+    bootstrap = Bootstrap(normal, log_scale, mixture, labels, deviations=features, noise=1.0)
     return bootstrap._replace(noise=_calibrate(bootstrap, z_points))
 
 
@@ -161,8 +162,9 @@ def split_scales(coordinates):
     scales = image_scales(coordinates)[:, None].clip(SMALLEST_SCALE)
     logs = np.log(scales)
     mean, spread = float(logs.mean()), max(float(logs.std()), SMALLEST_SCALE)
-    standardised = (logs - mean) / spread
-    features = np.hstack([standardised.astype(np.float32), coordinates / scales.astype(np.float32)])
+    features = np.empty((len(coordinates), 1 + coordinates.shape[1]), dtype=np.float32)
+    features[:, :1] = (logs - mean) / spread
+    np.divide(coordinates, scales.astype(np.float32), out=features[:, 1:])
     return features, (mean, spread)
 
 

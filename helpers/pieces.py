@@ -18,6 +18,12 @@ def map_rows(function, points, width):
     return results
 
 
+def row_lengths(function, points):
+    """Lengths (n,) of the vectors that a `function` makes of the points (n, d), each by itself."""
+    lengths = [np.linalg.norm(function(points[rows]), axis=1) for rows in row_slices(len(points))]
+    return np.concatenate([np.zeros(0, dtype=np.float32), *lengths])
+
+
 def covariance_about(mean, points):
     """Covariance (d, d), float64, of points (n, d) about their `mean` (d,), float64."""
     covariance = np.zeros((points.shape[1], points.shape[1]))

@@ -13,7 +13,7 @@ from helpers.latent import (
     principal_axes,
     transform_pca,
 )
-from helpers.pieces import row_slices
+from helpers.pieces import row_lengths, row_slices
 from helpers.surrogates import matched_surrogate
 from helpers.whitening import Normal, require_points, whiten
 from helpers.workspace import InputError
@@ -98,7 +98,7 @@ def prepare_space(z, seed=1):
     normal = Normal(pca.mean, principal_axes(pca))
     data = order_cloud(z, pca, len(normal.axes), rng)
     surrogate = order_cloud(matched_surrogate(z, len(z), rng), pca, len(normal.axes), rng)
-    distances = np.linalg.norm(whiten(normal, z), axis=1)
+    distances = row_lengths(lambda rows: whiten(normal, rows), z)
     return Space(data, surrogate, pca, normal, float(np.median(distances)))
 
 

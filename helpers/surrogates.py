@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from helpers.latent import fit_pca, principal_axes
-from helpers.pieces import covariance_about, map_rows, row_slices
+from helpers.pieces import covariance_about, map_rows, row_lengths, row_slices
 
 
 class Comparison(NamedTuple):
@@ -40,11 +40,10 @@ def elliptical_surrogate(z, n, rng):
     pca = fit_pca(z)
     axes = principal_axes(pca)
     inverse = (axes / np.square(axes).sum(axis=1, keepdims=True)).T
-    coordinates = map_rows(lambda rows: (rows - pca.mean) @ inverse, z, len(axes))
-    distances = np.linalg.norm(coordinates, axis=1)
-    directions = rng.standard_normal((n, len(axes)))
+    distances = row_lengths(lambda rows: (rows - pca.mean) @ inverse, z)
+    directions = draw_noise(n, len(axes), rng)
     drawn = rng.permutation(distances) if n == len(z) else rng.choice(distances, n)
-    directions *= (drawn / np.linalg.norm(directions, axis=1))[:, None]
+    directions *= (drawn / row_lengths(lambda rows: rows.astype(np.float64), directions))[:, None]
     return map_rows(lambda rows: pca.mean + rows @ axes, directions, z.shape[1])
 
 
@@ -57,19 +56,27 @@ def matched_surrogate(z, n, rng):
     """
     pca = fit_pca(z)
     axes = principal_axes(pca)
-    return match_moments(rng.standard_normal((len(z), len(axes))), pca.mean, axes)[:n]
+    return match_moments(draw_noise(len(z), len(axes), rng), pca.mean, axes)[:n]
+
+
+def draw_noise(n, d, rng):
+    """Standard normal points (n, d): float64 numbers kept as float32, which takes half the memory."""
+    noise = np.empty((n, d), dtype=np.float32)
+    for rows in row_slices(n):
+        noise[rows] = rng.standard_normal(noise[rows].shape)
+    return noise
 
 
 def match_moments(noise, mean, axes):
     """Points (n, d), float32, with this `mean` and the covariance of `axes` (r, d), made of noise (n, r).
 
-    The axes are as in `principal_axes`. The noise is centred in place; it needs more points than axes.
+    The axes are as in `principal_axes`. The noise needs more points than axes.
     """
-    noise -= noise.mean(axis=0)
+    centre = noise.mean(axis=0, dtype=np.float64)
     # With L·Lᵀ the covariance of the noise, noise·L⁻ᵀ has covariance 1, and its directions stay random.
-    root = np.linalg.cholesky(noise.T @ noise / (len(noise) - 1))
+    root = np.linalg.cholesky(covariance_about(centre, noise))
     matrix = np.linalg.solve(root.T, axes)
-    return map_rows(lambda rows: mean + rows @ matrix, noise, len(mean))
+    return map_rows(lambda rows: mean + (rows - centre) @ matrix, noise, len(mean))
 
 
 def uniform_box(z, n, rng):

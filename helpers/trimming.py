@@ -5,7 +5,7 @@ from scipy.special import erf
 
 from helpers.latent import fit_pca, largest_deviations, principal_axes, trim_outliers
 from helpers.pieces import map_rows
-from helpers.surrogates import match_moments
+from helpers.surrogates import draw_noise, match_moments
 from helpers.workspace import InputError
 
 SPARE_DRAWS = 1.2  # times the points that independent Gaussians would need to leave as many as wanted
@@ -47,6 +47,9 @@ def trimmed_surrogate(core, n, rng, fact):
     axes, kept, draws = principal_axes(pca), [], len(core) / share
     while len(kept) < len(core):
         draws *= SPARE_DRAWS
-        noise = rng.standard_normal((int(draws) + 1, len(axes)))
-        kept = noise[trim_outliers(map_rows(lambda rows: pca.mean + rows @ axes, noise, len(pca.mean)), fact)]
-    return match_moments(kept[: len(core)], pca.mean, axes)[:n]
+        noise = draw_noise(int(draws) + 1, len(axes), rng)
+        cloud = map_rows(lambda rows: pca.mean + rows @ axes, noise, len(pca.mean))
+        kept = np.flatnonzero(trim_outliers(cloud, fact))[: len(core)]
+        cloud = None  # larger than the core, and not needed any more
+    noise = noise[kept]
+    return match_moments(noise, pca.mean, axes)[:n]

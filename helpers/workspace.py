@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -67,20 +67,49 @@ def save_array(path, array):
         np.save(file, array, allow_pickle=False)
 
 
-def kept_arrays(targets, identity, make):
-    """Arrays of the .npy files `targets`, which `make()` returns as a list unless they are there whole.
+def keep_arrays(targets, identity, make):
+    """See to it that the .npy files `targets` are there whole; load them by `load_array`.
 
-    `identity`: what decides the content, a dict for JSON. It is kept beside each file (.json) with the file's
-    sha256; files of another identity are made anew.
+    Unless they are, `make()` yields their content piece by piece: lists of one array per target, whose rows
+    go beneath those of the piece before. Only one piece is in memory at a time. `identity`: what decides the
+    content, a dict for JSON. It is kept beside each file (.json) with the file's sha256; files of another
+    identity are made anew.
     """
     targets = [Path(target) for target in targets]
     if all(_is_kept(target, identity) for target in targets):
-        return [np.load(target, allow_pickle=False) for target in targets]
-    arrays = make()
-    for target, array in zip(targets, arrays, strict=True):
-        save_array(target, array)
+        return
+    with ExitStack() as stack:
+        partial_files = [stack.enter_context(written_whole(target)) for target in targets]
+        _write_pieces([stack.enter_context(open(path, "wb")) for path in partial_files], make())
+    for target in targets:
         write_json(target.with_suffix(".json"), {**identity, "sha256": sha256_of(target)})
-    return arrays
+
+
+def _write_pieces(files, pieces):
+    """Write a .npy file per array of each piece; the header with the number of rows comes last."""
+    n, piece = 0, None
+    for piece in pieces:
+        for file, array in zip(files, piece, strict=True):
+            if not n:
+                _write_header(file, array, n)
+            file.write(np.ascontiguousarray(array).data)
+        n += len(piece[0])
+    for file, array in zip(files, piece, strict=True):
+        file.seek(0)
+        _write_header(file, array, n)
+
+
+def _write_header(file, array, n):
+    """Header of a .npy file of n rows like those of `array`; it takes the same space for every n."""
+    header = np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(array))
+    np.lib.format.write_array_header_1_0(file, {**header, "shape": (n, *array.shape[1:])})
+
+
+def load_array(path, rows=None):
+    """Array of a .npy file, or only its `rows` (row numbers, in this order)."""
+    if rows is None:
+        return np.load(path, allow_pickle=False)
+    return np.load(path, mmap_mode="r", allow_pickle=False)[rows]
 
 
 def _is_kept(target, identity):

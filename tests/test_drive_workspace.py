@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from helpers import drive
-from helpers.workspace import InputError, kept_arrays, save_array, sha256_of, write_json, written_whole
+from helpers.workspace import InputError, keep_arrays, save_array, sha256_of, write_json, written_whole
 from tools.colab_stand_in.drive_faults import FaultyDrive, installed
 
 BLOCK = 1 << 12
@@ -51,8 +51,8 @@ def fill(workspace):
     write_json(images / "manifest.json", {"images": 5, "files": {"images.npy": entry}})
     write_epoch(workspace / "autoencoder", 3)
     encoded = {"weights_sha256": "0", "split": None}  # what `encoding.encode` keeps beside z-points
-    kept_arrays([workspace / "autoencoder" / "z_points.npy"], encoded, lambda: [np.arange(4.0)])
-    kept_arrays([workspace / "maps" / "z.npy"], {"seed": 1}, lambda: [np.arange(6.0)])
+    keep_arrays([workspace / "autoencoder" / "z_points.npy"], encoded, lambda: [[np.arange(4.0)]])
+    keep_arrays([workspace / "maps" / "z.npy"], {"seed": 1}, lambda: [[np.arange(6.0)]])
     (workspace / "index.html").write_text("page")
 
 

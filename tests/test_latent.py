@@ -5,6 +5,7 @@ from scipy.optimize import curve_fit
 from sklearn.decomposition import PCA
 
 from helpers import latent, scores
+from helpers.pieces import CHUNK_ROWS
 from helpers.workspace import InputError
 
 
@@ -34,9 +35,11 @@ def test_mode_is_the_centre_of_the_fullest_interval():
 
 
 def test_nearest_distances_equal_a_full_search():
-    points, queries = correlated_points(200, seed=1), correlated_points(30, seed=2)
-    full = np.linalg.norm(queries[:, None] - points[None], axis=-1).min(axis=1)
+    points, queries = correlated_points(2 * CHUNK_ROWS + 5, seed=1), correlated_points(30, seed=2)
+    full = np.array([np.linalg.norm(points - query, axis=-1).min() for query in queries])
     assert latent.nearest_distances(queries, points) == pytest.approx(full, abs=1e-3)
+    distant, near = np.array([[0, 200]], np.uint8), np.array([[3, 204]], np.uint8)  # thumbnails are bytes
+    assert latent.nearest_distances(distant, np.vstack([near + 50, near])).tolist() == [5]
 
 
 def test_random_steps_have_the_given_lengths_and_no_common_direction():

@@ -56,9 +56,18 @@ def test_thumbnails_are_means_of_squares():
     images = np.random.default_rng(0).random((3, 12, 18, 3), dtype=np.float32)
     thumbnails = scores.shrink_images(images)
     assert thumbnails.shape == (3, 2 * 3 * 3)
-    assert thumbnails.dtype == np.float32
-    corner = images[1, 6:12, 12:18].mean(axis=(0, 1))
-    assert thumbnails[1].reshape(2, 3, 3)[1, 2] == pytest.approx(corner, rel=1e-5)
+    assert thumbnails.dtype == np.uint8
+    corner = 255 * images[1, 6:12, 12:18].mean(axis=(0, 1))
+    assert thumbnails[1].reshape(2, 3, 3)[1, 2] == pytest.approx(corner, abs=0.5)
+    assert scores.shrink_images(np.full((1, 6, 6, 1), 1.001)).item() == 255  # rounding beyond white
+
+
+def test_bytes_are_fine_enough_for_distances_between_thumbnails():
+    means = np.random.default_rng(0).normal(0.5, 0.06, (40, 16, 16, 3)).clip(0, 1).astype(np.float32)
+    thumbnails = scores.shrink_images(means.repeat(6, axis=1).repeat(6, axis=2))
+    exact = np.linalg.norm(255 * (means[:20] - means[20:]).reshape(20, -1), axis=1)
+    rounded = np.linalg.norm(thumbnails[:20].astype(float) - thumbnails[20:], axis=1)
+    assert rounded == pytest.approx(exact, rel=2e-3)
 
 
 def test_the_spread_of_a_mean_is_its_standard_error():

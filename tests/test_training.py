@@ -126,6 +126,8 @@ def test_z_points_keep_the_order_of_the_images(packed, tmp_path):
     assert z_points.dtype == np.float32
     assert np.allclose(z_points, direct, atol=1e-5)
     assert np.array_equal(np.load(tmp_path / "z_points.npy", allow_pickle=False), z_points)
+    some = encoding.encode(autoencoder.encoder, everything, tmp_path / "z_points.npy", [7, 59, 0])
+    assert np.array_equal(some, z_points[[7, 59, 0]])
 
 
 def test_encoding_runs_in_float32_whatever_the_policy(packed, tmp_path):

@@ -99,6 +99,8 @@ def test_encoding_is_kept_and_z_lies_around_mu(trained, packed, tmp_path):
     assert standardised.std() == pytest.approx(1, abs=0.15)
     before = (tmp_path / "z_points.npy").stat().st_mtime_ns
     assert np.array_equal(encoding.encode_variational(vae, batches, tmp_path)[2], z)
+    (some,) = encoding.encode_variational(vae, batches, tmp_path, rows=[3, 50], wanted=["logvar"])
+    assert np.array_equal(some, logvar[[3, 50]])
     assert (tmp_path / "z_points.npy").stat().st_mtime_ns == before
     vae.epsilon_factor.assign(0.0)
     try:

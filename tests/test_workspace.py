@@ -1,5 +1,6 @@
 import json
 import os
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,16 +40,46 @@ def test_arrays_are_kept_for_one_identity_and_made_anew_for_another_or_when_dama
 
     def make():
         calls.append(1)
-        return [np.arange(3), np.eye(2, dtype="f4")]
+        yield [np.arange(2), np.eye(2, dtype="f4")]
 
     for identity, expected in (({"n": 1}, 1), ({"n": 1}, 1), ({"n": 2}, 2)):
-        first, second = workspace.kept_arrays(targets, identity, make)
-        assert (first.tolist(), second.dtype) == ([0, 1, 2], np.float32)
+        workspace.keep_arrays(targets, identity, make)
+        first, second = map(workspace.load_array, targets)
+        assert (first.tolist(), second.dtype) == ([0, 1], np.float32)
         assert len(calls) == expected
     targets[1].write_bytes(b"half")
-    assert workspace.kept_arrays(targets, {"n": 2}, make)[1].tolist() == [[1, 0], [0, 1]]
+    workspace.keep_arrays(targets, {"n": 2}, make)
+    assert workspace.load_array(targets[1]).tolist() == [[1, 0], [0, 1]]
     assert len(calls) == 3
     assert sorted(os.listdir(tmp_path)) == ["a.json", "a.npy", "b.json", "b.npy"]
+
+
+def test_pieces_of_any_length_make_the_file_that_numpy_would_write(tmp_path):
+    whole = np.random.default_rng(0).normal(size=(123_457, 3)).astype("f4"), np.arange(123_457)
+    ends = [0, 1, 9, 99_998, 123_457]
+    pieces = ([array[a:b] for array in whole] for a, b in pairwise(ends))
+    targets = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    workspace.keep_arrays(targets, {}, lambda: pieces)
+    for target, array in zip(targets, whole, strict=True):
+        np.save(tmp_path / "by_numpy.npy", array)
+        assert target.read_bytes() == (tmp_path / "by_numpy.npy").read_bytes()
+        rows = [5, 123_456, 0]
+        assert np.array_equal(workspace.load_array(target, rows), array[rows])
+        assert type(workspace.load_array(target, rows)) is np.ndarray  # no mapping stays open
+
+
+def test_an_error_between_two_pieces_leaves_what_was_kept(tmp_path):
+    target = tmp_path / "a.npy"
+    workspace.keep_arrays([target], {"n": 1}, lambda: [[np.arange(3)]])
+
+    def make():
+        yield [np.arange(5)]
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        workspace.keep_arrays([target], {"n": 2}, make)
+    assert workspace.load_array(target).tolist() == [0, 1, 2]
+    assert sorted(os.listdir(tmp_path)) == ["a.json", "a.npy"]
 
 
 def test_the_sum_of_arrays_depends_on_their_content_not_on_their_layout():

@@ -26,17 +26,18 @@ class TalkingClient(NotebookClient):
         return super().process_message(msg, cell, cell_index)
 
 
-def execute_notebook(path, parameters, target):
+def execute_notebook(path, parameters, target, also=""):
     """Execute the notebook at `path` in its own folder and write it to `target`; return the seconds taken.
 
     `parameters`: name -> value, assigned in a cell after the one tagged 'parameters' (papermill's
-    convention); empty for none. On an error the notebook is written as far as it came, as
-    <target>.failed.ipynb, and CellExecutionError is raised; InputError when the kernel was killed.
+    convention); empty for none. `also`: code that this cell runs afterwards. On an error the notebook is
+    written as far as it came, as <target>.failed.ipynb, and CellExecutionError is raised; InputError when
+    the kernel was killed.
     """
     path, target = Path(path), Path(target)
     notebook = nbformat.read(path, as_version=4)
-    if parameters:
-        _inject(notebook, parameters)
+    if parameters or also:
+        _inject(notebook, [*(f"{name} = {value!r}" for name, value in parameters.items()), also])
     client = TalkingClient(
         notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
     )
@@ -60,9 +61,9 @@ def execute_notebook(path, parameters, target):
     return time.monotonic() - started
 
 
-def _inject(notebook, parameters):
+def _inject(notebook, lines):
     tagged = [i for i, cell in enumerate(notebook.cells) if PARAMETERS_TAG in cell.metadata.get("tags", [])]
-    source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+    source = "\n".join(lines).strip()
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
     notebook.cells.insert(tagged[0] + 1, cell)
 
