@@ -10,8 +10,10 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.neighbors import kneighbors_graph
 
+from helpers.pieces import row_slices
 from helpers.projections import nearest_rows
 from helpers.structure import plant_filaments
+from helpers.surrogates import draw_noise
 
 ISLAND_NEIGHBOURS = 20  # each point of a map is joined to so many others
 CLUSTER_DISTANCE = 3.0  # between planted clusters, in units of their diameter
@@ -78,8 +80,10 @@ def silhouette(z, n_clusters, seed=1, sample=2000):
 def plant_clusters(n, d, n_clusters, rng):
     """Draw n points (n, d), float32, in equal round clusters far from each other, and their numbers (n,)."""
     centres = CLUSTER_DISTANCE * rng.standard_normal((n_clusters, d))
-    labels = np.arange(n) % n_clusters
-    return (centres[labels] + rng.standard_normal((n, d))).astype(np.float32), labels
+    labels, points = np.arange(n) % n_clusters, draw_noise(n, d, rng)
+    for rows in row_slices(n):
+        points[rows] += centres[labels[rows]]
+    return points, labels
 
 
 def plant_network(n, d, n_filaments, thickness, rng, meeting=True):

@@ -40,9 +40,11 @@ def radii(z):
 
 def number_density(values, width):
     """Counts of `values` (n,) in intervals of `width` aligned to multiples of it: (centres, counts)."""
-    first = np.floor(values.min() / width)
-    numbers = (np.floor(values / width) - first).astype(np.int64)
-    counts = np.bincount(numbers)
+    first, last = np.floor(np.array([values.min(), values.max()]) / width)
+    counts = np.zeros(int(last - first) + 1, dtype=np.int64)
+    for rows in row_slices(len(values)):
+        numbers = (np.floor(values[rows] / width) - first).astype(np.int64)
+        counts += np.bincount(numbers, minlength=len(counts))
     return (first + np.arange(len(counts)) + 0.5) * width, counts
 
 
@@ -184,15 +186,17 @@ def off_centre_components(fits, factor=1.0):
     return indices[np.argsort(-np.abs(fits.centre[indices]), kind="stable")]
 
 
-def fit_pca(z):
+def fit_pca(z, *others):
     """Principal components of z-points (n, d), by the eigenvectors of their covariance matrix.
 
-    All fields are float64. Each component's entry of largest magnitude is positive, so that signs do not
-    depend on the machine. With n <= d points only n − 1 components have a variance. Source: IX-028 to IX-033.
+    With `others`, further points (m, d), those of all points together. All fields are float64. Each
+    component's entry of largest magnitude is positive, so that signs do not depend on the machine. With
+    n <= d points only n − 1 components have a variance. Source: IX-028 to IX-033.
     """
-    mean = z.mean(axis=0, dtype=np.float64)
+    clouds = z, *others
+    mean = sum(cloud.sum(axis=0, dtype=np.float64) for cloud in clouds) / sum(map(len, clouds))
     require_finite(mean)
-    values, vectors = np.linalg.eigh(covariance_about(mean, z))
+    values, vectors = np.linalg.eigh(covariance_about(mean, *clouds))
     values, components = values[::-1].clip(0), vectors.T[::-1]
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
     return Pca(mean, components * np.sign(largest), values, values / values.sum())

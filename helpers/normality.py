@@ -111,19 +111,20 @@ def classifier_accuracy(points, others, rng):
     where means and covariances agree they cannot help, and their noise, of opposite sign in the two halves,
     lowers the accuracy of normal points to 0.45. Source: Lopez-Paz and Oquab 2017.
     """
-    both = np.concatenate([points, others])
-    normal = fit_gaussian(both)
-    pieces = [radial_features(whiten(normal, both[rows])) for rows in row_slices(len(both))]
-    features = np.concatenate(pieces)
+    clouds = points, others
+    normal = fit_gaussian(*clouds)
+    features = np.concatenate(
+        [radial_features(whiten(normal, cloud[rows])) for cloud in clouds for rows in row_slices(len(cloud))]
+    )
     features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), SMALLEST)
-    features = np.column_stack([np.ones(len(both)), features])
+    features = np.column_stack([np.ones(len(features)), features])
     labels = np.repeat([1.0, -1.0], [len(points), len(others)])
-    halves = np.concatenate([rng.permutation(len(cloud)) % 2 for cloud in (points, others)])
+    halves = np.concatenate([rng.permutation(len(cloud)) % 2 for cloud in clouds])
     right = 0
     for half in (0, 1):
         weights = np.linalg.lstsq(features[halves == half], labels[halves == half], rcond=None)[0]
         right += np.sum((features[halves != half] @ weights) * labels[halves != half] > 0)
-    return float(right / len(both))
+    return float(right / len(labels))
 
 
 def measure(points, reference, rng):

@@ -24,10 +24,11 @@ def row_lengths(function, points):
     return np.concatenate([np.zeros(0, dtype=np.float32), *lengths])
 
 
-def covariance_about(mean, points):
-    """Covariance (d, d), float64, of points (n, d) about their `mean` (d,), float64."""
-    covariance = np.zeros((points.shape[1], points.shape[1]))
-    for rows in row_slices(len(points)):
-        centred = points[rows] - mean
-        covariance += centred.T @ centred
-    return covariance / (len(points) - 1)
+def covariance_about(mean, *clouds):
+    """Covariance (d, d), float64, of the points of all clouds (n, d) about their `mean` (d,), float64."""
+    covariance = np.zeros((len(mean), len(mean)))
+    for points in clouds:
+        for rows in row_slices(len(points)):
+            centred = points[rows] - mean
+            covariance += centred.T @ centred
+    return covariance / (sum(map(len, clouds)) - 1)

@@ -4,6 +4,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.neighbors import NearestNeighbors
 
+from helpers.pieces import row_slices
+
 TWO_NN_KEPT = 0.9  # share of points whose ratio is fitted: the largest ratios scatter most (Facco et al.)
 CURVE_WAVES = 3  # half waves of a planted filament
 
@@ -95,5 +97,8 @@ def plant_filaments(n, d, n_filaments, thickness, rng):
     waves = rng.standard_normal((n_filaments, CURVE_WAVES, d)) / np.sqrt(CURVE_WAVES)
     filament = rng.integers(n_filaments, size=n)
     phases = np.pi * np.multiply.outer(rng.uniform(size=n), np.arange(1, CURVE_WAVES + 1))
-    points = centres[filament] + np.einsum("nw,nwd->nd", np.cos(phases), waves[filament])
-    return (points + thickness * rng.standard_normal((n, d))).astype(np.float32)
+    points = np.empty((n, d), dtype=np.float32)
+    for rows in row_slices(n):
+        curves = np.einsum("nw,nwd->nd", np.cos(phases[rows]), waves[filament[rows]])
+        points[rows] = centres[filament[rows]] + curves + thickness * rng.standard_normal(curves.shape)
+    return points

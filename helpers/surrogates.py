@@ -81,7 +81,10 @@ def match_moments(noise, mean, axes):
 
 def uniform_box(z, n, rng):
     """Draw n points (n, z_dim), float32, evenly from the box between each component's extremes in z."""
-    return rng.uniform(z.min(axis=0), z.max(axis=0), size=(n, z.shape[1])).astype(np.float32)
+    ends, points = (z.min(axis=0), z.max(axis=0)), np.empty((n, z.shape[1]), dtype=np.float32)
+    for rows in row_slices(n):
+        points[rows] = rng.uniform(*ends, size=points[rows].shape)
+    return points
 
 
 def compare_with_surrogates(statistic, z, n_surrogates, rng, surrogate=matched_surrogate):

@@ -32,16 +32,17 @@ def require_points(z_points, fewest, purpose):
     require_finite(z_points)
 
 
-def fit_gaussian(z_points):
+def fit_gaussian(z_points, *others):
     """Normal distribution with mean and covariance of z_points (n, d); its axes are principal ones.
 
-    A singular covariance, as that of n <= d points, leaves r < d axes: what is drawn stays in the plane of
-    the points. Raises InputError with fewer than two different points.
+    With `others`, further points (m, d), that of all points together. A singular covariance, as that of
+    n <= d points, leaves r < d axes: what is drawn stays in the plane of the points. Raises InputError with
+    fewer than two different points.
     """
     require_points(z_points, 2, "A covariance")
     if np.all(z_points == z_points[0]):
         raise InputError("All z-points are the same point, so they have no covariance; encode other images.")
-    pca = fit_pca(z_points)
+    pca = fit_pca(z_points, *others)
     return Normal(pca.mean, principal_axes(pca))
 
 

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from helpers import (
+    clusters,
     latent,
     mixtures,
     normality,
     pieces,
     planes,
     scale_mixture,
+    structure,
     surrogates,
     trimming,
     whitening,
@@ -33,8 +35,12 @@ def test_rows_are_mapped_and_covariances_summed_as_at_once(monkeypatch):
     doubled = pieces.map_rows(lambda rows: rows[:, :2] * 2, points, 2)
     assert doubled.dtype == np.float32
     np.testing.assert_array_equal(doubled, (points[:, :2] * 2).astype(np.float32))
-    covariance = pieces.covariance_about(points.mean(axis=0), points)
-    np.testing.assert_allclose(covariance, np.cov(points, rowvar=False), rtol=1e-12)
+    for clouds in ([points], [points[:20], points[20:]]):
+        covariance = pieces.covariance_about(points.mean(axis=0), *clouds)
+        np.testing.assert_allclose(covariance, np.cov(points, rowvar=False), rtol=1e-12)
+    lengths = pieces.row_lengths(lambda rows: 2 * rows, points)
+    np.testing.assert_allclose(lengths, 2 * np.linalg.norm(points, axis=1), rtol=1e-12)
+    assert pieces.row_lengths(lambda rows: rows, points[:0]).shape == (0,)
 
 
 def whole_joint_test(z):
@@ -45,19 +51,32 @@ def elliptical_kurtosis(z):
     return scale_mixture.kurtosis_after_scaling(whitening.whiten(whitening.fit_gaussian(z), z))
 
 
-# Peaks beside z, in multiples of its size: noise in float64 takes 2, each cloud that is kept 1.
+def drawn(surrogate, *more):
+    return lambda z: surrogate(z, MANY, np.random.default_rng(2), *more)
+
+
+# Peaks beside z, in multiples of its size: each cloud, and noise of which one is made, takes 1.
 STATISTICS = {
     "principal components": (lambda z: latent.transform_pca(latent.fit_pca(z), z), 1.5),
+    "radii": (latent.radii, 0.3),
+    "number density of all": (lambda z: latent.number_density(z.ravel(), 0.25), 0.3),
+    "nearest": (lambda z: latent.nearest_distances(z[:500], z), 0.3),
     "Gaussian fits": (lambda z: latent.fit_gaussians(z, 0.25), 1),
-    "Gaussian surrogate": (lambda z: surrogates.gaussian_surrogate(z, MANY, np.random.default_rng(2)), 2.2),
-    "matched surrogate": (lambda z: surrogates.matched_surrogate(z, MANY, np.random.default_rng(2)), 4),
-    "elliptical": (lambda z: surrogates.elliptical_surrogate(z, MANY, np.random.default_rng(2)), 5.5),
-    "trimmed": (lambda z: trimming.trimmed_surrogate(z, MANY, np.random.default_rng(2), 1.6), 7),
-    "joint test": (whole_joint_test, 7),
-    "scales": (elliptical_kurtosis, 3.3),
-    "explorer": (planes.prepare_space, 6.6),
-    "mixture": (mixtures.fit_mixture, 4),
-    "bootstrap": (mixtures.fit_bootstrap, 4),
+    "Gaussian surrogate": (drawn(surrogates.gaussian_surrogate), 1.8),
+    "matched surrogate": (drawn(surrogates.matched_surrogate), 2.9),
+    "elliptical": (drawn(surrogates.elliptical_surrogate), 2.9),
+    "trimmed": (drawn(trimming.trimmed_surrogate, 1.6), 3.7),
+    "box": (drawn(surrogates.uniform_box), 1.5),
+    "planted clusters": (lambda z: clusters.plant_clusters(*z.shape, 40, np.random.default_rng(2)), 1.6),
+    "planted filaments": (
+        lambda z: structure.plant_filaments(*z.shape, 20, 0.005, np.random.default_rng(2)),
+        2.9,
+    ),
+    "joint test": (whole_joint_test, 5),
+    "scales": (elliptical_kurtosis, 3.1),
+    "explorer": (planes.prepare_space, 6),
+    "mixture": (mixtures.fit_mixture, 3.6),
+    "bootstrap": (mixtures.fit_bootstrap, 3.6),
 }
 
 
