@@ -1,8 +1,8 @@
 """The project on a Colab machine: brought there, and its results kept in MyDrive.
 
 The first cell of each notebook runs `python -m helpers.colab`, either out of the archive in MyDrive or out of
-the folder that git has made. Later a workspace is restored before the first use and published while and after
-a notebook works. Work is done on the machine's own disk. Source: COL-025, COL-026, COL-027.
+the folder that git has made. Later each part of a workspace is restored before its first use, and published
+while and after a notebook works. Work is done on the machine's own disk. Source: COL-025, COL-026, COL-027.
 """
 
 import io
@@ -27,7 +27,8 @@ RESULTS, NOTEBOOKS = "results", "notebooks"  # in MyDrive; all other folders the
 DATA_FILES = (".zip", ".txt", ".csv")  # archives of images and CelebA's lists
 MANY_FILES = 20  # in a folder: it is copied as one archive
 MADE_ANEW = "images"  # folder of a workspace that is not published: packing is faster than MyDrive
-restored = set()  # workspaces that this process has brought up to date
+NEEDED_FIRST = "archive"  # folder of a workspace that every notebook needs, with what lies beside it
+restored = set()  # folders that this process has brought up to date
 
 
 def main():
@@ -128,11 +129,25 @@ def counterpart(folder):
 
 
 def restore_workspace(workspace):
-    """Bring a workspace up to what MyDrive holds of it, once in a process; True if that was done now."""
-    if workspace in restored or counterpart(workspace) is None:
+    """Bring what every notebook needs of a workspace up to what MyDrive holds; True if that was done now.
+
+    Networks, z-points and maps stay there until a notebook asks for one of them (`restore_part`): all
+    together they are gigabytes, of which most notebooks need a few hundred megabytes.
+    """
+    new = restore_part(workspace)
+    restore_part(workspace / NEEDED_FIRST)
+    return new
+
+
+def restore_part(folder):
+    """Bring a folder of the results, without those below it, up to what MyDrive holds, once in a process.
+
+    True if that was done now; False where nothing is kept.
+    """
+    if folder in restored or counterpart(folder) is None:
         return False
-    restore(counterpart(workspace), workspace)
-    restored.add(workspace)
+    restore(counterpart(folder), folder, below=False)
+    restored.add(folder)
     return True
 
 

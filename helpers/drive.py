@@ -46,16 +46,18 @@ def publish(workspace, drive_folder):
     return sent
 
 
-def restore(drive_folder, workspace):
+def restore(drive_folder, workspace, below=True):
     """Bring a workspace up to what was published in `drive_folder`; return how many files were taken.
 
-    What is newer here stays; what has changed on both sides is kept, the older one under a dated name.
-    Stopped at any moment, the next call goes on. Raises InputError when MyDrive is not there or does not
-    answer and, after all that is whole was taken, DamagedSource for what is not.
+    Without `below` its subfolders are left out. What is newer here stays; what has changed on both sides is
+    kept, the older one under a dated name. Stopped at any moment, the next call goes on. Raises InputError
+    when MyDrive is not there or does not answer and, after all that is whole was taken, DamagedSource for
+    what is not.
     """
     workspace, drive_folder = Path(workspace), Path(drive_folder)
     mount = find_mount(drive_folder)
-    folders = _folders(drive_folder) if look_up(drive_folder, mount) else []
+    there = look_up(drive_folder, mount)
+    folders = (_folders(drive_folder) if below else [drive_folder]) if there else []
     taken, damaged = 0, []
     for folder in folders:
         if look_up(folder / PUBLISHED, mount):
@@ -63,7 +65,8 @@ def restore(drive_folder, workspace):
                 taken += restore_folder(folder, workspace / folder.relative_to(drive_folder))
             except DamagedSource as error:
                 damaged.append(error)
-    note(f"{taken} files taken from MyDrive into {shown_path(workspace)}.")
+    if taken or below:
+        note(f"{taken} files taken from MyDrive into {shown_path(workspace)}.")
     if damaged:
         raise damaged[0]
     return taken

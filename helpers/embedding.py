@@ -7,6 +7,7 @@ import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
+from helpers import colab
 from helpers.projections import INTERVAL_LENGTH, MANY_POINTS, embed_tsne
 from helpers.reporting import LiveReport
 from helpers.workspace import keep_arrays, load_array, sha256_of_arrays
@@ -31,6 +32,7 @@ def embed_all(wanted, folder, settings=STANDARD, seed=1):
     `projections.embed_tsne`, which also says when InputError is raised. Source: XIII-033, XIII-034.
     """
     report, started, at_work, stopped = LiveReport(), time.monotonic(), {}, threading.Event()
+    colab.restore_part(Path(folder))
 
     def embed(name):
         def show(done, of):

@@ -20,7 +20,7 @@ def ensure_images(data, profile):
     `data` is None for synthetic faces, else a folder or archive of CelebA or of own photos, which keep
     their largest central square. Takes about a minute per
     12,000 synthetic faces, seconds per 12,000 CelebA images; a whole result is taken as it is.
-    On Colab the workspace is restored from MyDrive before its first use.
+    On Colab the archive, and what was measured, is restored from MyDrive before its first use.
     """
     workspace = workspace_folder(data, profile.name)
     new = colab.restore_workspace(workspace)

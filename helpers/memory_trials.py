@@ -14,7 +14,14 @@ from helpers import monitor
 from helpers.apart import measure_apart
 from helpers.freeing import free
 from helpers.images import ImageBatches
-from helpers.models import COLOUR_CHANNELS, IMAGE_SIZE, Autoencoder
+from helpers.models import (
+    COLOUR_CHANNELS,
+    IMAGE_SIZE,
+    PREDICTED_AT_ONCE,
+    Autoencoder,
+    build_decoder,
+    predict,
+)
 
 POOL = 8  # pixels; the first layer of `_small_network` leaves so little that its own memory does not count
 IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS)
@@ -23,6 +30,7 @@ CALL_IMAGES = 8  # in each call of a network
 WAYS_OF_IMAGES = ("float32 array", "uint8 array", "generator")
 TAKEN_BY_KERAS = ("float32 array", "generator")  # as they are; it is handed slices of the other
 WAYS_OF_CALLING = ("predict", "predict_on_batch", "call")
+WAYS_OF_ANSWERING = ("Keras' predict", "batch by batch")
 WAYS_OF_DROPPING = {"nothing done": False, "free() after each": True}
 FEW_CALLS = 5  # before the first reading: they make what stays anyhow
 
@@ -55,6 +63,11 @@ def measure_images(folder):
 def measure_calls(calls):
     """Way → `Trial` of handing `calls` small batches to a network, in each of WAYS_OF_CALLING."""
     return _measure_all("calls", {way: {"way": way, "calls": calls} for way in WAYS_OF_CALLING})
+
+
+def measure_answers(count):
+    """Way → `Trial` of a decoder that draws `count` images, dropped at the end, in WAYS_OF_ANSWERING."""
+    return _measure_all("answers", {way: {"way": way, "count": count} for way in WAYS_OF_ANSWERING})
 
 
 def measure_networks(count):
@@ -131,6 +144,22 @@ def _calls(way, calls):
     return _since(before, time.perf_counter() - started)
 
 
+def _answers(way, count):
+    decoder = build_decoder()
+
+    def answer(n):
+        z = np.zeros((n, decoder.input_shape[1]), np.float32)
+        return predict(decoder, z) if way == "batch by batch" else decoder.predict(z, verbose=0)
+
+    answer(PREDICTED_AT_ONCE)
+    before, started = monitor.memory().process, time.perf_counter()
+    images = answer(count)
+    seconds = time.perf_counter() - started
+    del images
+    free()
+    return _since(before, seconds)
+
+
 def _networks(count, freeing):
     _train_a_step()
     free()
@@ -170,4 +199,4 @@ def format_trials(trials):
     return "\n".join(lines)
 
 
-TRIALS = {"images": _images, "calls": _calls, "networks": _networks}
+TRIALS = {"images": _images, "calls": _calls, "answers": _answers, "networks": _networks}

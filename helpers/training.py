@@ -67,6 +67,7 @@ def fit(model, train, valid, epochs, folder, learning_rate):
     that a kill in between repeats an epoch on weights that have seen it already.
     """
     folder, report = Path(folder), LiveReport()
+    colab.restore_part(folder)
     model.compile(optimizer=keras.optimizers.Adam(learning_rate))
     settings = _settings(model, train, learning_rate)
     rows = _restore(model, folder, settings, report)

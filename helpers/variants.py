@@ -7,7 +7,7 @@ import numpy as np
 from data_prep.face_factors import DISTRIBUTIONS
 from data_prep.prepare_celeba import prepare
 from data_prep.synthetic_faces import make_synthetic_faces
-from helpers import encoding, models, training
+from helpers import colab, encoding, models, training
 from helpers.images import SYNTHETIC_SEED, ImageBatches, ensure_images
 from helpers.workspace import workspace_folder
 
@@ -43,6 +43,7 @@ def ensure_factor_images(factors, profile):
     if factors == "normal":
         return ensure_images(None, profile)
     place = workspace_folder(None, profile.name) / f"factors-{factors}"
+    colab.restore_part(place / "archive")
     make_synthetic_faces(place / "archive", profile.synthetic_images, SYNTHETIC_SEED, factors)
     prepare(place / "archive", place / "images")
     return place / "images"
@@ -56,6 +57,7 @@ def variant_z_points(name, variant, images_folder, home, profile, may_train):
     """
     place = home / f"probe-autoencoder-{name.replace(' ', '-').lower()}"
     if not may_train:
+        colab.restore_part(place)
         kept = place / Z_POINTS
         return np.load(kept, allow_pickle=False) if kept.exists() else None
     folder = images_folder if variant.factors is None else ensure_factor_images(variant.factors, profile)

@@ -127,12 +127,16 @@ def test_after_the_machine_is_lost_training_goes_on_at_the_next_epoch(machine, s
     assert len(json.loads((kept / "autoencoder" / "published.json").read_text())["training"]["log"]) == 2
     assert (kept / "archive" / "published.json").exists()
     assert not (kept / "images").exists()  # packed anew from the archive
+    shutil.copytree(kept / "autoencoder", kept / "another")
     posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
     images_sha256 = images.images_identity(home / "images")
 
     shutil.rmtree(content / "latent_faces" / "results")
     start_anew()
+    images.ensure_images(None, small)
+    assert sorted(path.name for path in home.iterdir() if path.is_dir()) == ["archive", "images"]
     longer = train(home, small, 3)
+    assert not (home / "another").exists()  # nobody has asked for it
     assert "2 epochs are done already" in capfd.readouterr().err
     assert [row["epoch"] for row in longer] == [1, 2, 3]
     assert longer[:2] == log

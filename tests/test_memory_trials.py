@@ -45,6 +45,13 @@ def test_networks_and_calls_are_measured_in_other_processes():
     assert all(many[way].seconds > few[way].seconds for way in memory_trials.WAYS_OF_CALLING)
 
 
+def test_images_drawn_batch_by_batch_take_their_own_size_and_those_of_predict_a_multiple():
+    at_once, by_batch = memory_trials.measure_answers(COUNT).values()
+    assert 0.9 < by_batch.peak / ARRAY_BYTES < 1.6
+    assert at_once.peak / ARRAY_BYTES > 2
+    assert by_batch.stays < 0.5 * ARRAY_BYTES < at_once.stays
+
+
 def test_a_failure_in_the_other_process_is_told(folder):
     with pytest.raises(RuntimeError, match=r"measuring process failed.*nowhere"):
         memory_trials.measure_images(folder / "nowhere")
