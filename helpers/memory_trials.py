@@ -12,7 +12,7 @@ import numpy as np
 
 from helpers import monitor
 from helpers.apart import measure_apart
-from helpers.freeing import free
+from helpers.freeing import STEPS, free
 from helpers.images import ImageBatches
 from helpers.models import (
     COLOUR_CHANNELS,
@@ -42,7 +42,7 @@ class Trial(NamedTuple):
     stays: int
     seconds: float
     peak_vram: int | None  # of TensorFlow, None without a GPU
-    freed: tuple[int, int, int]  # given back by garbage collection, Keras and the C library
+    freed: tuple[int, ...]  # given back by each of `freeing.STEPS`
 
 
 def write_noise_images(folder, count, seed=1):
@@ -163,11 +163,11 @@ def _answers(way, count):
 def _networks(count, freeing):
     _train_a_step()
     free()
-    before, started, freed = monitor.memory().process, time.perf_counter(), np.zeros(3, np.int64)
+    before, started, freed = monitor.memory().process, time.perf_counter(), np.zeros(len(STEPS), np.int64)
     for _ in range(count):
         _train_a_step()
         if freeing:
-            freed += free()[:3]
+            freed += free()[:-1]
     return _since(before, time.perf_counter() - started) | {"freed": freed.tolist()}
 
 
@@ -186,7 +186,7 @@ def _since(before, seconds):
         "stays": reading.process - before,
         "seconds": seconds,
         "peak_vram": reading.backend and reading.backend.peak,
-        "freed": (0, 0, 0),
+        "freed": (0,) * len(STEPS),
     }
 
 

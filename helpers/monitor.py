@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,6 +231,23 @@ def start_backend():
         with contextlib.suppress(RuntimeError):  # too late: the GPU is in use already
             tensorflow.config.experimental.set_memory_growth(gpu, True)
     backend_started.set()
+
+
+def forget_gradients():
+    """Have TensorFlow drop the gradients that it has registered for each training step that it traced.
+
+    Each holds the graph of its step, and so all variables of the network, and TensorFlow itself never drops
+    one: a network that was trained and dropped keeps its memory for good (issue 80895 of tensorflow, open in
+    2026). Steps that are traced go on working. Does nothing without TensorFlow, or where it has no such list.
+    """
+    if "tensorflow" not in sys.modules:
+        return
+    with contextlib.suppress(ImportError, AttributeError):
+        from tensorflow.python.framework import ops
+
+        registry = ops.gradient_registry._registry
+        for name in [name for name in registry if name.startswith("CustomGradient-")]:
+            del registry[name]
 
 
 @contextlib.contextmanager
