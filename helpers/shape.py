@@ -8,6 +8,7 @@ from scipy.special import gammaln
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 
+from helpers.pieces import row_lengths
 from helpers.structure import window
 
 GRID = 200  # positions along each side of a square at which its emptiness is looked at
@@ -56,7 +57,8 @@ def log10_volume_share(z, share=0.95):
     the box counts as well, up to the whole box (0). For CII-074.
     """
     dimensions, spread = z.shape[1], z.std(axis=0, dtype=np.float64)
-    distances = np.linalg.norm((z - z.mean(axis=0)) / spread, axis=1)
+    mean = z.mean(axis=0)
+    distances = row_lengths(lambda rows: (rows - mean) / spread, z)
     log_axes = np.log(np.quantile(distances, share) * spread / np.ptp(z, axis=0))
     log_unit_ball = dimensions / 2 * np.log(np.pi) - gammaln(dimensions / 2 + 1)
     return float(min((log_unit_ball + log_axes.sum()) / np.log(10), 0))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 READ_CHUNK_BYTES = 1 << 20
+READ_ROWS = 8192  # of an array that are read at once
 CELEBA_ATTRIBUTE = "5_o_Clock_Shadow"  # a name that no other face data set uses
 
 
@@ -106,10 +107,18 @@ def _write_header(file, array, n):
 
 
 def load_array(path, rows=None):
-    """Array of a .npy file, or only its `rows` (row numbers, in this order)."""
+    """Array of a .npy file, or only its `rows` (row numbers, in this order).
+
+    The file is mapped anew for each few rows: pages of a mapping count as memory of the process.
+    """
     if rows is None:
         return np.load(path, allow_pickle=False)
-    return np.load(path, mmap_mode="r", allow_pickle=False)[rows]
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    chosen = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    for start in range(0, len(rows), READ_ROWS):
+        piece = slice(start, start + READ_ROWS)
+        chosen[piece] = np.load(path, mmap_mode="r", allow_pickle=False)[rows[piece]]
+    return chosen
 
 
 def _is_kept(target, identity):
