@@ -32,15 +32,15 @@ from tools.execution import execute_notebook
 IMAGES = 212_500  # four fifths of them, 170,000, are the train split
 STEPS = 40  # of each epoch, and of its look at held-out images
 CUT = {"epochs": 2, "variant_epochs": 2, "probe_epochs": 1, "classifier_epochs": 1, "timed_steps": 3}
-CUT |= {"seeds": (1, 2), "cluster_seeds": 2, "surrogates": 3}
-CUT |= {"map_sizes": (1_500, 6_000, 20_000), "compared_points": 6_000}
+CUT |= {"seeds": (1, 2), "cluster_seeds": 2, "surrogates": 3}  # one after the other: only time counts them
+CUT |= {"map_sizes": (1_500, 6_000, 20_000), "compared_points": 6_000}  # `bench_latent` maps 165,000
 CUT_TRAININGS = "from benchmarks.bench_memory import cut_trainings\ncut_trainings()"
 WHOLE = re.compile(r"^everything +[\d.]+ +[\d.]+ +([\d.]+)", re.MULTILINE)  # in a table of peaks
 BAR_GIGABYTES, BAR_DIFFERENCE = 4.0, 0.02
 
 
 def cut_trainings():
-    """Have what repeats the same work repeated less often at profile full, in this process."""
+    """From now on, profile full repeats the same work less often in this process."""
     import keras
 
     profiles.PROFILES["full"] = replace(profiles.FULL, **CUT)

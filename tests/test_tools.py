@@ -23,11 +23,13 @@ def write_notebook(path, *sources):
 
 def test_parameters_are_injected_after_the_defaults(tmp_path):
     write_notebook(tmp_path / "a.ipynb", "print(x)")
-    execution.execute_notebook(tmp_path / "a.ipynb", {"x": "it's 2"}, tmp_path / "done.ipynb")
-    done = nbformat.read(tmp_path / "done.ipynb", as_version=4)
-    assert [cell.source for cell in done.cells] == ["x = 1", 'x = "it\'s 2"', "print(x)"]
-    assert done.cells[2].outputs[0].text == "it's 2\n"
-    assert [cell.execution_count for cell in done.cells] == [1, 2, 3]
+    for also, printed in (("", "it's 2\n"), ("x = 3", "3\n")):
+        execution.execute_notebook(tmp_path / "a.ipynb", {"x": "it's 2"}, tmp_path / "done.ipynb", also)
+        done = nbformat.read(tmp_path / "done.ipynb", as_version=4)
+        injected = f'x = "it\'s 2"\n{also}'.strip()
+        assert [cell.source for cell in done.cells] == ["x = 1", injected, "print(x)"]
+        assert done.cells[2].outputs[0].text == printed
+        assert [cell.execution_count for cell in done.cells] == [1, 2, 3]
 
 
 def test_a_failed_notebook_is_kept_under_another_name(tmp_path, capsys):
