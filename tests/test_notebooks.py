@@ -105,6 +105,10 @@ class TestFile:
         assert {"## Exercises", "## Summary"} <= set(headings)
         assert [len(tagged(notebook, tag)) for tag in ("navigation", "bootstrap", "parameters")] == [2, 1, 1]
 
+    def test_networks_are_asked_batch_by_batch(self, path):
+        code = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
+        assert re.findall(r".*(?<!models)\.predict\(.*", code) == []  # what Keras' own leaves behind stays
+
     def test_cells_are_short(self, path):
         lengths = [len(cell.source.splitlines()) for cell in read(path).cells if cell.cell_type == "code"]
         assert max(lengths) <= LONGEST_CELL_LINES
