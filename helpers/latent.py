@@ -69,9 +69,8 @@ def nearest_distances(queries, points):
     """Distance of each query (m, d) to the nearest of `points` (n, d): float32 (m,)."""
     queries, nearest = queries.astype(np.float32, copy=False), np.full(len(queries), np.inf, dtype=np.float32)
     for rows in row_slices(len(points)):
-        search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(
-            points[rows].astype(np.float32, copy=False)
-        )
+        piece = points[rows].astype(np.float32, copy=False)
+        search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(piece)
         np.minimum(nearest, search.kneighbors(queries)[0][:, 0], out=nearest)
     return nearest
 
