@@ -3,6 +3,7 @@
 Source: COL-005, COL-010, COL-011, COL-013, COL-023, COL-031, COL-032.
 """
 
+import gc
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 
 from helpers import monitor
 from helpers.apart import measure_apart
-from helpers.freeing import STEPS, free
+from helpers.freeing import free
 from helpers.images import ImageBatches
 from helpers.models import (
     COLOUR_CHANNELS,
@@ -31,7 +32,7 @@ WAYS_OF_IMAGES = ("float32 array", "uint8 array", "generator")
 TAKEN_BY_KERAS = ("float32 array", "generator")  # as they are; it is handed slices of the other
 WAYS_OF_CALLING = ("predict", "predict_on_batch", "call")
 WAYS_OF_ANSWERING = ("Keras' predict", "batch by batch")
-WAYS_OF_DROPPING = {"nothing done": False, "free() after each": True}
+WAYS_OF_DROPPING = ("nothing done", "garbage collection", "clear_session", "free()")
 FEW_CALLS = 5  # before the first reading: they make what stays anyhow
 
 
@@ -42,7 +43,6 @@ class Trial(NamedTuple):
     stays: int
     seconds: float
     peak_vram: int | None  # of TensorFlow, None without a GPU
-    freed: tuple[int, ...]  # given back by each of `freeing.STEPS`
 
 
 def write_noise_images(folder, count, seed=1):
@@ -72,15 +72,13 @@ def measure_answers(count):
 
 def measure_networks(count):
     """Way → `Trial` of making, training and dropping `count` networks, in each of WAYS_OF_DROPPING."""
-    ways = {way: {"count": count, "freeing": freeing} for way, freeing in WAYS_OF_DROPPING.items()}
-    return _measure_all("networks", ways)
+    return _measure_all("networks", {way: {"way": way, "count": count} for way in WAYS_OF_DROPPING})
 
 
 def _measure_all(trial, ways):
     """Way → `Trial` of one of TRIALS with the options of each way, each in a process of its own."""
     results = measure_apart(__name__, [{"trial": trial, **options} for options in ways.values()])
-    trials = (Trial(**{**result, "freed": tuple(result["freed"])}) for result in results)
-    return dict(zip(ways, trials, strict=True))
+    return dict(zip(ways, (Trial(**result) for result in results), strict=True))
 
 
 def measure(trial, **options):
@@ -160,15 +158,19 @@ def _answers(way, count):
     return _since(before, seconds)
 
 
-def _networks(count, freeing):
+def _networks(way, count):
     _train_a_step()
     free()
-    before, started, freed = monitor.memory().process, time.perf_counter(), np.zeros(len(STEPS), np.int64)
+    before, started = monitor.memory().process, time.perf_counter()
     for _ in range(count):
         _train_a_step()
-        if freeing:
-            freed += free()[:-1]
-    return _since(before, time.perf_counter() - started) | {"freed": freed.tolist()}
+        if way == "free()":
+            free()
+        elif way == "clear_session":
+            keras.utils.clear_session()  # which collects as well
+        elif way == "garbage collection":
+            gc.collect()
+    return _since(before, time.perf_counter() - started)
 
 
 def _train_a_step():
@@ -186,7 +188,6 @@ def _since(before, seconds):
         "stays": reading.process - before,
         "seconds": seconds,
         "peak_vram": reading.backend and reading.backend.peak,
-        "freed": (0,) * len(STEPS),
     }
 
 
