@@ -26,8 +26,8 @@ def kolmogorov_distances(standardised):
     0 to 1; also called the Kolmogorov-Smirnov statistic. For IX-005.
     """
     n = len(standardised)
-    share = ndtr(np.sort(standardised, axis=0))
-    return np.abs(share - (np.arange(n)[:, None] + 0.5) / n).max(axis=0) + 0.5 / n
+    middles = (np.arange(n) + 0.5) / n
+    return np.array([np.abs(ndtr(np.sort(x)) - middles).max() for x in standardised.T]) + 0.5 / n
 
 
 def off_diagonal(matrix):
