@@ -2,9 +2,9 @@
 
 Draws 212,500 synthetic faces, of which 170,000 are for training, and runs every notebook on them at profile
 full, each in a process of its own. All z-points are encoded, analysed and drawn from; t-SNE maps show a part
-of them. Only what repeats the same work is cut: steps of a training, surrogates, seeds. Bar: no notebook
-takes 4 GB of resident memory, mapped files included; the notebook's own table and the system's record of
-the ended process, which /usr/bin/time prints, have to agree.
+of them. Only what repeats the same work is cut: steps of trainings and fits, surrogates, seeds. Bar: no
+notebook takes 4 GB of resident memory, mapped files included; the notebook's own table and the system's
+record of the ended process, which /usr/bin/time prints, have to agree.
 
 One notebook, on a folder in CelebA's form, with what earlier ones have left in LATENT_FACES_RESULTS:
 /usr/bin/time -v python -m benchmarks.bench_memory 08 FOLDER
@@ -24,7 +24,7 @@ import nbformat
 
 from benchmarks import tables
 from data_prep.synthetic_faces import make_synthetic_faces
-from helpers import profiles
+from helpers import mixtures, profiles
 from helpers.workspace import project_root, workspace_folder
 from tools.build_notebooks import list_notebooks
 from tools.execution import execute_notebook
@@ -34,6 +34,7 @@ STEPS = 40  # of each epoch, and of its look at held-out images
 CUT = {"epochs": 2, "variant_epochs": 2, "probe_epochs": 1, "classifier_epochs": 1, "timed_steps": 3}
 CUT |= {"seeds": (1, 2), "cluster_seeds": 2, "surrogates": 3}  # one after the other: only time counts them
 CUT |= {"map_sizes": (1_500, 6_000, 20_000), "compared_points": 6_000}  # `bench_latent` maps 165,000
+MIXTURE_STEPS = 3  # of expectation and maximisation, of 40; 170,000 points take some minutes with all
 CUT_TRAININGS = "from benchmarks.bench_memory import cut_trainings\ncut_trainings()"
 WHOLE = re.compile(r"^everything +[\d.]+ +[\d.]+ +([\d.]+)", re.MULTILINE)  # in a table of peaks
 BAR_GIGABYTES, BAR_DIFFERENCE = 4.0, 0.02
@@ -44,6 +45,7 @@ def cut_trainings():
     import keras
 
     profiles.PROFILES["full"] = replace(profiles.FULL, **CUT)
+    mixtures.MOST_STEPS = MIXTURE_STEPS
     keras.Model.fit = partialmethod(keras.Model.fit, steps_per_epoch=STEPS, validation_steps=STEPS)
 
 
