@@ -13,7 +13,8 @@ from scipy.stats import gaussian_kde
 
 from benchmarks import tables
 from benchmarks.bench_latent import timed, z_points
-from helpers import density, ellipses, latent
+from helpers import density, ellipses
+from helpers.latent import covariance
 
 PLANE_POINTS, ELLIPSE_POINTS = 80_000, 170_000
 GRID = 200  # positions along each axis
@@ -26,7 +27,7 @@ BAR_PLANES, BAR_ELLIPSES = 2, 60  # s
 
 def measure_density(z):
     """Rows (what, value, unit, bar) on one plane beside SciPy and on all; whether a bar was missed."""
-    points = latent.transform_pca(latent.fit_pca(z), z, COMPONENTS)
+    points = covariance.transform_pca(covariance.fit_pca(z), z, COMPONENTS)
     plane = points[:, :2]
     own = statistics.median(timed(density.kde_2d, plane, GRID)[1] for _ in range(ROUNDS))
     x, y, values = density.kde_2d(plane, GRID)

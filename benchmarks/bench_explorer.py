@@ -32,13 +32,17 @@ BAR = 0.15  # s, of the median of each control
 
 def build(n):
     """Explorer of n z-points and the posts' decoder."""
-    from helpers import monitor
+    from helpers.explorer import space as space_module
+    from helpers.explorer import widgets
+    from helpers.models import networks
+    from helpers.monitor import backend
 
-    monitor.start_backend()
-    from helpers import explorer, models, planes
+    backend.start_backend()
 
-    space = planes.prepare_space(z_points(n))
-    return explorer.build_explorer(space, models.build_decoder(), "autoencoder", planes.Settings(fact=1.7))
+    space = space_module.prepare_space(z_points(n))
+    return widgets.build_explorer(
+        space, networks.build_decoder(), "autoencoder", space_module.Settings(fact=1.7)
+    )
 
 
 def measure_moves(n):

@@ -17,7 +17,9 @@ from sklearn.decomposition import PCA
 
 from benchmarks import tables
 from benchmarks.processes import in_fresh_process
-from helpers import latent, monitor, projections, surrogates
+from helpers.latent import clusters, covariance, maps, surrogates
+from helpers.latent import fits as fits_module
+from helpers.monitor import readings
 
 WIDTH = 0.25  # of an interval of number densities
 STATISTICS_POINTS = 170_000
@@ -62,9 +64,9 @@ def fit_one_by_one(z):
 
 def measure_statistics(z):
     """Rows (what, value, unit, bar) on densities, fits and PCA, and whether a bar was missed."""
-    _, fits = timed(latent.fit_gaussians, z, WIDTH)
+    _, fits = timed(fits_module.fit_gaussians, z, WIDTH)
     _, peer_fits = timed(fit_one_by_one, z)
-    _, pca = timed(latent.fit_pca, z)
+    _, pca = timed(covariance.fit_pca, z)
     _, peer_pca = timed(PCA(svd_solver="covariance_eigh").fit, z)
     rows = [
         (f"densities and fits, {len(z):,}", fits, "s", f"≤ {BAR_FITS}"),
@@ -78,9 +80,9 @@ def measure_statistics(z):
 def measure_maps(z):
     """Rows on t-SNE by both engines in turn, and whether a bar was missed."""
     seconds, kept = {}, {}
-    for engine in projections.ENGINES:
-        embedding, seconds[engine] = timed(lambda name=engine: projections.embed_tsne(z, engine=name))
-        kept[engine] = projections.neighbour_preservation(z, embedding)
+    for engine in maps.ENGINES:
+        embedding, seconds[engine] = timed(lambda name=engine: maps.embed_tsne(z, engine=name))
+        kept[engine] = clusters.neighbour_preservation(z, embedding)
     faster = seconds["scikit-learn"] / seconds["openTSNE"]
     better = kept["openTSNE"] - kept["scikit-learn"]
     rows = [(f"t-SNE, {len(z):,}, {engine}", taken, "s", "") for engine, taken in seconds.items()]
@@ -92,8 +94,8 @@ def measure_maps(z):
 
 def map_and_peak(path):
     """Seconds that a map of the z-points in a file takes, and the peak memory of this process in bytes."""
-    _, seconds = timed(projections.embed_tsne, np.load(path))
-    return seconds, monitor.memory().process_peak
+    _, seconds = timed(maps.embed_tsne, np.load(path))
+    return seconds, readings.memory().process_peak
 
 
 def measure_memory(z):

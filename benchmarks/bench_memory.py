@@ -24,8 +24,10 @@ import nbformat
 
 from benchmarks import tables
 from data_prep.synthetic_faces import make_synthetic_faces
-from helpers import mixtures, profiles
-from helpers.workspace import project_root, workspace_folder
+from helpers import workspace
+from helpers.files import project_root
+from helpers.sampling import mixtures
+from helpers.workspace import workspace_folder
 from tools.build_notebooks import list_notebooks
 from tools.execution import execute_notebook
 
@@ -44,7 +46,7 @@ def cut_trainings():
     """From now on, profile full repeats the same work less often in this process."""
     import keras
 
-    profiles.PROFILES["full"] = replace(profiles.FULL, **CUT)
+    workspace.PROFILES["full"] = replace(workspace.FULL, **CUT)
     mixtures.MOST_STEPS = MIXTURE_STEPS
     keras.Model.fit = partialmethod(keras.Model.fit, steps_per_epoch=STEPS, validation_steps=STEPS)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks import tables
 from benchmarks.bench_latent import timed, z_points
-from helpers.sampling import SAMPLERS
+from helpers.sampling.samplers import SAMPLERS
 
 FITTED_POINTS = 16_000
 DRAWN = 10_000

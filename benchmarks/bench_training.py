@@ -42,15 +42,14 @@ def write_packed(folder, images):
 
 def build_model():
     """The posts' autoencoder, compiled, at the precision that 'auto' takes here."""
-    from helpers import monitor
+    from helpers.models import networks, training
+    from helpers.monitor import backend
 
-    monitor.start_backend()
+    backend.start_backend()
     import keras
 
-    from helpers import models, training
-
     training.choose_precision("auto")
-    autoencoder = models.Autoencoder()
+    autoencoder = networks.Autoencoder()
     autoencoder.compile(optimizer=keras.optimizers.Adam(0.0005))
     return autoencoder
 
@@ -58,7 +57,7 @@ def build_model():
 def measure_speed(folder):
     """Images per second (generator, RAM): medians of epochs taken in turn on one compiled model."""
     model = build_model()
-    from helpers import images
+    from helpers.models import images
 
     batches = images.ImageBatches(folder, "train", BATCH_SIZE, shuffle=True)
     array = images.load_images(folder, batches.rows)
@@ -76,13 +75,14 @@ def measure_speed(folder):
 def measure_peak(folder):
     """Peak resident memory (bytes) of a process that trains and reads all of a large file at random."""
     model = build_model()
-    from helpers import images, monitor
+    from helpers.models import images
+    from helpers.monitor import readings
 
     batches = images.ImageBatches(folder, "train", BATCH_SIZE, shuffle=True)
     model.fit(batches, steps_per_epoch=MANY_STEPS, epochs=1, shuffle=False, verbose=0)
     for index in range(batches.num_batches):  # an epoch's reading without its arithmetic
         batches[index]
-    return monitor.memory().process_peak
+    return readings.memory().process_peak
 
 
 def main():

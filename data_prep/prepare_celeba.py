@@ -11,16 +11,24 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from data_prep.celeba_lists import draw_splits, load_list, parse_attributes, parse_partition
-from data_prep.chunks import Task, npy_header, row_place
-from data_prep.decoding import RESIZE_FILTER
-from data_prep.image_files import BadImage
-from data_prep.image_sources import find_source, open_reader
-from data_prep.packed import ATTRIBUTES, IMAGES, MANIFEST, NAMES, SPLITS, find_whole
-from data_prep.packing import JOURNAL, ROWS, pack_images
-from data_prep.target import check_space, open_target
-from helpers.reporting import note
-from helpers.workspace import (
+from data_prep.packing.decoding import RESIZE_FILTER
+from data_prep.packing.lists import draw_splits, load_list, parse_attributes, parse_partition
+from data_prep.packing.sources import BadImage, find_source, open_reader
+from data_prep.packing.store import (
+    ATTRIBUTES,
+    IMAGES,
+    JOURNAL,
+    MANIFEST,
+    NAMES,
+    ROWS,
+    SPLITS,
+    check_space,
+    find_whole,
+    open_target,
+    pack_images,
+)
+from data_prep.packing.workers import Task, npy_header, row_place
+from helpers.files import (
     InputError,
     flush_to_disk,
     save_array,
@@ -29,6 +37,7 @@ from helpers.workspace import (
     write_json,
     written_whole,
 )
+from helpers.reporting import note
 
 SPLIT_NAMES = ("train", "valid", "test")  # of the values 0, 1, 2
 CELEBA_EXTENT = "178×218"  # pixels

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers.workspace import InputError, flush_to_disk
+from helpers.files import InputError, flush_to_disk
 
 FILE_BYTES = 7_000  # of a CelebA image as JPEG, 178×218 pixels
 FILES_PER_FOLDER = 600  # as in the post (USB-001)

@@ -5,30 +5,29 @@ the folder that git has made. Later each part of a workspace is restored before 
 while and after a notebook works. Work is done on the machine's own disk. Source: COL-025, COL-026, COL-027.
 """
 
+import importlib.util
 import io
 import os
+import re
+import subprocess
 import sys
+import tempfile
 import zipfile
-from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from helpers.drive import copy_verified, restore
-from helpers.drive_folder import publish_folder
-from helpers.mounts import persist, status_of
-from helpers.packages import MISSING, check_packages, format_packages, install_missing
-from helpers.reporting import note
-from helpers.sources import bytes_source
-from helpers.workspace import InputError, project_root, shown_path, workspace_folder, written_whole
+from helpers.drive.copying import copy_verified
+from helpers.drive.mount import persist, status_of
+from helpers.drive.results import NOTEBOOKS, PROJECT, RESULTS
+from helpers.drive.transfer import bytes_source
+from helpers.files import InputError, project_root, written_whole
 
-PROJECT = "latent_faces"  # name of the project's folder, here and in MyDrive, and of its archive
 ARCHIVE = f"{PROJECT}.zip"  # as `make colab-zip` makes it
 UNPACKED = ".unpacked"  # says which archive the folder holds whole
-RESULTS, NOTEBOOKS = "results", "notebooks"  # in MyDrive; all other folders there hold data
 DATA_FILES = (".zip", ".txt", ".csv")  # archives of images and CelebA's lists
 MANY_FILES = 20  # in a folder: it is copied as one archive
-MADE_ANEW = "images"  # folder of a workspace that is not published: packing is faster than MyDrive
-NEEDED_FIRST = "archive"  # folder of a workspace that every notebook needs, with what lies beside it
-restored = set()  # folders that this process has brought up to date
+OK, MISSING, OLD = "OK", "MISSING", "OLD"
+PYNVML = "pynvml"  # a module that two packages bring; the second to be installed would replace the first's
 
 
 def main():
@@ -103,68 +102,92 @@ def _list(folder):
     return [entry for entry in found if not entry[0].name.startswith(".") and entry[0].suffix != ".json"]
 
 
-@cache
-def mydrive():
-    """The project's folder in MyDrive, which is mounted if need be; None on other machines or if refused."""
-    if "google.colab" not in sys.modules:
-        return None
-    from google.colab import drive
+class Package(NamedTuple):
+    """A line of requirements.txt, and what is there of it."""
 
-    place = project_root().parent / "drive"
-    if not persist(lambda: status_of(place / "MyDrive"), place):
-        try:
-            drive.mount("/content/drive")
-        except Exception as error:  # Colab raises errors of several kinds when the user refuses
-            note(f"MyDrive is not mounted ({error}): all results are lost with this machine.")
-            return None
-    return place / "MyDrive" / PROJECT
+    name: str
+    wanted: str  # lowest version
+    found: str  # version, the distribution that stands in for it, or empty
+    state: str  # OK, MISSING or OLD
 
 
-def counterpart(folder):
-    """Where a folder of the results is kept in MyDrive; None where nothing is kept."""
-    results = workspace_folder(None, "any").parent
-    if mydrive() is None or not Path(folder).is_relative_to(results):
-        return None
-    return mydrive() / RESULTS / Path(folder).relative_to(results)
+def check_packages(requirements=None):
+    """The lines of requirements.txt as `Package`s, compared with what is installed. Installs nothing."""
+    requirements = requirements or project_root() / "requirements.txt"
+    lines = Path(requirements).read_text(encoding="utf-8").splitlines()
+    wanted = [re.match(r"([\w.-]+)\s*>=\s*([\w.]+)", line) for line in lines]
+    return [_check(*match.groups()) for match in wanted if match]
 
 
-def restore_workspace(workspace):
-    """Bring what every notebook needs of a workspace up to what MyDrive holds; True if that was done now.
-
-    Networks, z-points and maps stay there until a notebook asks for one of them (`restore_part`): all
-    together they are gigabytes, of which most notebooks need a few hundred megabytes.
-    """
-    new = restore_part(workspace)
-    restore_part(workspace / NEEDED_FIRST)
-    return new
+def _check(name, lowest):
+    found = _find_version(name)
+    if found is None and name.startswith("nvidia-ml-py") and importlib.util.find_spec(PYNVML):
+        return Package(name, lowest, f"{_bringer_of_pynvml()} instead", OK)
+    if found is None:
+        return Package(name, lowest, "", MISSING)
+    return Package(name, lowest, found, OLD if _numbers(found) < _numbers(lowest) else OK)
 
 
-def restore_part(folder):
-    """Bring a folder of the results, without those below it, up to what MyDrive holds, once in a process.
-
-    True if that was done now; False where nothing is kept.
-    """
-    if folder in restored or counterpart(folder) is None:
-        return False
-    restore(counterpart(folder), folder, below=False)
-    restored.add(folder)
-    return True
-
-
-def publish_workspace(workspace):
-    """Send what is whole and new in a workspace to MyDrive, where one is mounted; images are made anew.
-
-    What goes wrong is said in one line: the results are here, and the next call goes on.
-    """
-    if counterpart(workspace) is None:
-        return
-    folders = [workspace, *(path for path in sorted(workspace.rglob("*")) if path.is_dir())]
-    wanted = [path for path in folders if path.name != MADE_ANEW and not path.name.startswith(".")]
+def _find_version(name):
     try:
-        sent = sum(publish_folder(folder, counterpart(folder)) for folder in wanted)
-        note(f"{sent} new files in MyDrive from {shown_path(workspace)}.")
-    except (InputError, OSError) as error:
-        note(f"Not all of {shown_path(workspace)} is in MyDrive: {error}")
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _bringer_of_pynvml():
+    """Name and version of the distribution whose pynvml imports; the module's own name if none claims it."""
+    for name in ("nvidia-ml-py", PYNVML):
+        if version := _find_version(name):
+            return f"{name} {version}"
+    return PYNVML
+
+
+def _numbers(version):
+    """The leading numbers of a version as a tuple that compares: '2.19.0rc1' → (2, 19, 0)."""
+    return tuple(int(number) for number in re.findall(r"\d+", re.split(r"[a-zA-Z+]", version)[0]))
+
+
+def format_packages(packages):
+    """Table of `Package`s for people, one line each with [OK], [MISSING] or [OLD]."""
+    lines = [
+        f"{f'[{package.state}]':10}{package.name:16}at least {package.wanted:10}"
+        f"{'found ' + package.found if package.found else 'not installed'}"
+        for package in packages
+    ]
+    return "\n".join(lines)
+
+
+def install_missing(packages):
+    """Install the packages that are missing and what they need; return the names of what was installed.
+
+    All that is installed already is given to pip as a constraint, so that it is neither upgraded nor
+    replaced; what is only old is left as it is. InputError when pip cannot install under this condition.
+    """
+    missing = [package for package in packages if package.state == MISSING]
+    if not missing:
+        return []
+    before = _installed()
+    wanted = [f"{package.name}>={package.wanted}" for package in missing]
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text("".join(f"{name}=={version}\n" for name, version in before.items()))
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(constraints)]
+        done = subprocess.run([*command, *wanted], capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip() or "pip gives no reason").splitlines()[-1].removeprefix("ERROR: ")
+        raise InputError(
+            f"Could not install {', '.join(wanted)} beside what is there ({reason}); check the connection to "
+            "the package index and run the same again."
+        )
+    importlib.invalidate_caches()
+    return sorted(_installed().keys() - before.keys())
+
+
+def _installed():
+    """Name → version of all distributions that are installed."""
+    found = {entry.metadata["Name"]: entry.version for entry in importlib.metadata.distributions()}
+    return {name: version for name, version in found.items() if name and version}
 
 
 if __name__ == "__main__":

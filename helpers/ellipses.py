@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers.latent import require_finite
-from helpers.pieces import covariance_about, row_slices
-from helpers.workspace import InputError
+from helpers.files import InputError
+from helpers.latent.covariance import pearson_matrix
+from helpers.latent.pieces import row_slices
 
-SMALLEST_VARIANCE = 1e-20  # of the other coordinate's: less is the rounding of a constant
+SMALLEST_VARIANCE_RATIO = 1e-20  # of the other coordinate's: less is the rounding of a constant
 SMALLEST_UNEXPLAINED = 1e-10  # of 1 − rho²: less is the rounding of float32 points on a straight line
 OUTLINE_POINTS = 200
 CHUNK_PARTNERS = 8  # components that one is paired with at once; 256 KB in float32 with the rows
@@ -52,7 +52,7 @@ def require_ellipse(cov):
     cov = np.asarray(cov, dtype=np.float64)
     if cov.shape != (2, 2) or not np.isfinite(cov).all() or not np.allclose(cov, cov.T):
         raise InputError(f"A covariance must be a symmetric matrix of 2 × 2 finite numbers; this is {cov}.")
-    if not np.diag(cov).min() > SMALLEST_VARIANCE * np.diag(cov).max():
+    if not np.diag(cov).min() > SMALLEST_VARIANCE_RATIO * np.diag(cov).max():
         raise InputError(
             "A coordinate of the pair has no spread, so there is no ellipse; choose another one."
         )
@@ -140,20 +140,6 @@ def pair_coverages(z, n_stds):
         standardised = np.ascontiguousarray(((z[rows] - mean) / sigma).T, dtype=np.float32)
         counts += count_inside(standardised, rho, np.square(n_stds))
     return PairCoverages(first, second, rho, half_axes, angle, counts / len(z))
-
-
-def pearson_matrix(z):
-    """Means (d,), standard deviations (d,) and Pearson's rho (d, d) of the components of z (n, d)."""
-    if len(z) < 3 or z.shape[1] < 2:
-        raise InputError(f"Ellipses need at least 3 points of 2 components; these z-points are {z.shape}.")
-    mean = z.mean(axis=0, dtype=np.float64)
-    require_finite(mean)
-    constant = np.flatnonzero(np.ptp(z, axis=0) == 0)
-    if len(constant):
-        raise InputError(f"Component {constant[0]} has the same value in all z-points; leave it out.")
-    covariance = covariance_about(mean, z)
-    sigma = np.sqrt(np.diag(covariance))
-    return mean, sigma, covariance / np.outer(sigma, sigma)
 
 
 def count_inside(rows, rho, limits):

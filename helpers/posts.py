@@ -13,8 +13,8 @@ from pathlib import Path
 
 from IPython.display import HTML
 
-from helpers.colab import publish_workspace
-from helpers.workspace import read_json, write_json
+from helpers.drive.results import publish_workspace
+from helpers.files import read_json, write_json
 
 CHECKLIST_FILE = Path(__file__).with_name("checklist.csv")
 CELEBA_FILE = Path(__file__).with_name("measured_celeba.json")
@@ -57,7 +57,7 @@ def _parse_row(record):
     )
 
 
-def judge(row, value, surrogate, training_images):
+def judge_statement(row, value, surrogate, training_images):
     """Verdict on a statement from the measured value and, where there is one, the null hypothesis' value."""
     if row.stated in TOLD:
         return "told in the text"
@@ -132,7 +132,7 @@ def _celeba_header(celeba):
 
 def _table_line(row, values, training_images, known, celeba):
     source, images = (known, celeba["training_images"]) if row.id in known else (values, training_images)
-    verdict = judge(row, source.get(row.id), source.get(row.id + SURROGATE_SUFFIX), images)
+    verdict = judge_statement(row, source.get(row.id), source.get(row.id + SURROGATE_SUFFIX), images)
     said = f"{row.statement}: {row.stated}"
     return [row.id, said, _describe(row, values), _describe(row, known), verdict]
 

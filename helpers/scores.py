@@ -8,13 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import pairwise_distances
 
-from helpers.workspace import InputError
+from helpers.files import InputError
 
 SEED = 1  # of all divisions: images that are compared with each other are divided alike
 REPEATS = 8  # random divisions behind each spread
 PARTS = (1, 2, 3)  # equal parts in which images are compared, to see how their number matters
 NEIGHBOURS = 5  # of a real image, as far as its ball reaches; Naeem et al. 2020 take 5
 POOL = 6  # pixels of a side that become one in a thumbnail: 16 by 16 are left of 96 by 96
+BORDER = 8  # pixels: width of the frame whose contrast stands for the background
+TRAITS = ("brightness", "contrast", "border contrast", "distance to the mean image")
 
 
 class Score(NamedTuple):
@@ -122,7 +124,7 @@ def combine(operation, score, other):
     return Score(float(operation(score.value, other.value)), operation(score.halves, other.halves))
 
 
-def density(features, reference):
+def neighbour_density(features, reference):
     """How densely generated images lie among the real ones: 1 for as densely as these, 0 for elsewhere.
 
     Each real image has a ball that reaches to its fifth nearest real neighbour. The density is the mean
@@ -131,7 +133,7 @@ def density(features, reference):
     return float(_in_balls(features, reference).sum() / (NEIGHBOURS * len(features)))
 
 
-def coverage(features, reference):
+def neighbour_coverage(features, reference):
     """Share of real images whose ball, as in `density`, holds a generated image.
 
     For equally many other real images it is about 0.97, as a ball stays empty with a probability of 1/2⁵.
@@ -159,3 +161,44 @@ def score_newness(distances, held_out):
     Clearly below 1: copies. Above 1: where no example lies, good or bad.
     """
     return score(lambda drawn, real: np.median(drawn) / np.median(real), distances, held_out)
+
+
+def image_traits(batches):
+    """Traits of images, a dict name -> float64 (n,), for the names in TRAITS.
+
+    `batches` (`images.ImageBatches`, not shuffled) is gone through twice. Brightness is the mean over pixels
+    and channels, contrast their standard deviation; that of the border is taken over a frame of 8 pixels. The
+    distance to the mean image is a root mean square too. For IX-017.
+    """
+    sums = [images.sum(axis=0, dtype=np.float64) for images in read_batches(batches)]
+    mean_image = (np.sum(sums, axis=0) / len(batches.rows)).astype(np.float32)
+    rows = [measure_traits(images, mean_image) for images in read_batches(batches)]
+    return dict(zip(TRAITS, np.concatenate(rows, axis=1), strict=True))
+
+
+def read_batches(batches):
+    """Arrays of images (m, height, width, 3) of one batch after the other."""
+    return (batches[number][0] for number in range(batches.num_batches))
+
+
+def measure_traits(images, mean_image):
+    """The four traits (4, n), float64, of images (n, height, width, 3)."""
+    frame = np.ones(images.shape[1:3], dtype=bool)
+    frame[BORDER:-BORDER, BORDER:-BORDER] = False
+    pixels, border = images.reshape(len(images), -1), images[:, frame].reshape(len(images), -1)
+    distance = np.sqrt(np.square(images - mean_image).mean(axis=(1, 2, 3), dtype=np.float64))
+    spreads = [values.std(axis=1, dtype=np.float64) for values in (pixels, border)]
+    return np.array([pixels.mean(axis=1, dtype=np.float64), *spreads, distance])
+
+
+def mirror_correlations(images):
+    """Mean Pearson correlation over images of a pixel with its mirror image, and with a random pixel.
+
+    images are (n, height, width, 3); their brightness is taken. The random partners are one seeded
+    permutation of the pixels. For VIII-014.
+    """
+    grey = images.mean(axis=3, dtype=np.float64)
+    grey = (grey - grey.mean(axis=0)) / grey.std(axis=0).clip(1e-9)
+    shuffled = grey.reshape(len(grey), -1)[:, np.random.default_rng(0).permutation(grey[0].size)]
+    mirrored = (grey * grey[:, :, ::-1]).mean(), (grey * shuffled.reshape(grey.shape)).mean()
+    return tuple(float(value) for value in mirrored)

@@ -1,152 +1,15 @@
-"""Where artefacts lie, and how they are written: whole or not at all."""
+"""One run: its profile, its data, and the folder that holds all it makes.
 
-import hashlib
-import json
+Three sizes of the same study: smoke for tests, quick for a first look, full for the posts' settings.
+"""
+
 import os
-from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
+from helpers.files import InputError, project_root, read_json
 
-READ_CHUNK_BYTES = 1 << 20
-READ_ROWS = 8192  # of an array that are read at once
 CELEBA_ATTRIBUTE = "5_o_Clock_Shadow"  # a name that no other face data set uses
-
-
-class InputError(ValueError):
-    """What the user gave cannot be used; the message is one sentence for them: what, where, what to do."""
-
-
-@contextmanager
-def written_whole(target):
-    """Yield a temporary path beside `target`; on success it is flushed to disk and renamed to `target`.
-
-    When the block raises, the temporary file is removed and `target` stays as it was. After a
-    crash a `.partial` file may be left behind; the next writer of the same target replaces it.
-    """
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    name, *suffixes = target.name.split(".")
-    temporary = target.with_name(".".join(["", name, "partial", *suffixes]))
-    try:
-        yield temporary
-        flush_to_disk(temporary)
-        os.replace(temporary, target)
-        flush_to_disk(target.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def flush_to_disk(path):
-    """Ask the operating system to put a file, or the names in a folder, on disk (fsync)."""
-    path = Path(path)
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open a folder; its rename is already durable enough
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_json(path, content):
-    """Write `content` as indented JSON, whole or not at all."""
-    with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def read_json(path):
-    """Content of a JSON file, or None where there is no such file."""
-    path = Path(path)
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def save_array(path, array):
-    """Write an array as .npy, whole or not at all."""
-    with written_whole(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, array, allow_pickle=False)
-
-
-def keep_arrays(targets, identity, make):
-    """See to it that the .npy files `targets` are there whole; load them by `load_array`.
-
-    Unless they are, `make()` yields their content piece by piece: lists of one array per target, whose rows
-    go beneath those of the piece before. Only one piece is in memory at a time. `identity`: what decides the
-    content, a dict for JSON. It is kept beside each file (.json) with the file's sha256; files of another
-    identity are made anew.
-    """
-    targets = [Path(target) for target in targets]
-    if all(_is_kept(target, identity) for target in targets):
-        return
-    with ExitStack() as stack:
-        partial_files = [stack.enter_context(written_whole(target)) for target in targets]
-        _write_pieces([stack.enter_context(open(path, "wb")) for path in partial_files], make())
-    for target in targets:
-        write_json(target.with_suffix(".json"), {**identity, "sha256": sha256_of(target)})
-
-
-def _write_pieces(files, pieces):
-    """Write a .npy file per array of each piece; the header with the number of rows comes last."""
-    n, piece = 0, None
-    for piece in pieces:
-        for file, array in zip(files, piece, strict=True):
-            if not n:
-                _write_header(file, array, n)
-            file.write(np.ascontiguousarray(array).data)
-        n += len(piece[0])
-    for file, array in zip(files, piece, strict=True):
-        file.seek(0)
-        _write_header(file, array, n)
-
-
-def _write_header(file, array, n):
-    """Header of a .npy file of n rows like those of `array`; it takes the same space for every n."""
-    header = np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(array))
-    np.lib.format.write_array_header_1_0(file, {**header, "shape": (n, *array.shape[1:])})
-
-
-def load_array(path, rows=None):
-    """Array of a .npy file, or only its `rows` (row numbers, in this order).
-
-    The file is mapped anew for each few rows: pages of a mapping count as memory of the process.
-    """
-    if rows is None:
-        return np.load(path, allow_pickle=False)
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    chosen = np.empty((len(rows), *array.shape[1:]), array.dtype)
-    for start in range(0, len(rows), READ_ROWS):
-        piece = slice(start, start + READ_ROWS)
-        chosen[piece] = np.load(path, mmap_mode="r", allow_pickle=False)[rows[piece]]
-    return chosen
-
-
-def _is_kept(target, identity):
-    """Whether a whole file of this identity is there."""
-    known = read_json(target.with_suffix(".json"))
-    return bool(known) and target.exists() and known == {**identity, "sha256": sha256_of(target)}
-
-
-def sha256_of_arrays(arrays):
-    """Hexadecimal sha256 of the content of several arrays in memory, without their shapes."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).view(np.uint8))
-    return digest.hexdigest()
-
-
-def sha256_of(path):
-    """Hexadecimal sha256 of a file, read in chunks of 1 MiB."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(READ_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def project_root():
-    """Folder that holds helpers/, notebooks/ and results/."""
-    return Path(__file__).resolve().parents[1]
 
 
 def workspace_folder(data, profile_name):
@@ -173,17 +36,94 @@ def resolve_data(data):
     raise InputError(f"There is no file or folder '{data}'; give DATA the CelebA folder or archive.")
 
 
-def shown_path(path):
-    """Path as shown to people: relative to the project where it lies inside, never absolute."""
-    path = Path(path).resolve()
-    for base in (project_root(), Path.cwd()):
-        if path.is_relative_to(base):
-            return path.relative_to(base).as_posix()
-    return path.name
-
-
 def is_celeba(data, images_folder):
     """True where packed images come from CelebA: not synthetic, and with CelebA's attribute names."""
     manifest = read_json(Path(images_folder) / "manifest.json") or {}
     synthetic = data is None or (resolve_data(data) / "factors.npy").exists()
     return not synthetic and CELEBA_ATTRIBUTE in (manifest.get("attribute_names") or [])
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Constants of one run. The comment beside each gives its unit and the posts' value."""
+
+    name: str
+    synthetic_images: int  # images drawn when no data folder is given; the posts use CelebA
+    image_limit: int | None  # images taken from a data folder, None: all; posts: 170,000 for training
+    epochs: int  # passes over the training images; posts: 24
+    variant_epochs: int  # passes for comparisons (precision, batch normalisation); posts: 24
+    probe_epochs: int  # passes where many short trainings are compared with each other; posts: 24
+    probes: int  # short trainings at most that are compared in one picture; posts: single runs
+    classifier_epochs: int  # passes for the classifier whose features judge images; not in the posts
+    timed_steps: int  # training steps whose time and memory are measured; posts: whole epochs
+    generated_images: int  # images drawn to judge a network by; posts: a few, by eye
+    surrogates: int  # clouds of noise that a statistic of the z-points is compared with; posts: none
+    map_sizes: tuple[int, ...]  # points of t-SNE maps, as far as data reach; posts: 20, 80, 140, 165 thousand
+    compared_points: int  # points of t-SNE maps that are compared with each other; posts: 20,000
+    cluster_seeds: int  # repetitions of k-means and t-SNE; posts: 2
+    seeds: tuple[int, ...]  # one whole training each, the first is the main one; posts: single runs
+    batch_size: int = 128  # images per training step; posts: 128
+    learning_rate: float = 0.0005  # Adam's step size; posts: 0.0005
+    z_dim: int = 256  # dimensions of the latent space; posts: 256
+    precision: str = "auto"  # "auto", "float32", "mixed_bfloat16" or "mixed_float16"; posts: float32
+
+
+FULL = Profile(
+    name="full",
+    synthetic_images=12_000,
+    image_limit=None,
+    epochs=24,
+    variant_epochs=6,
+    probe_epochs=2,
+    probes=9,
+    classifier_epochs=6,
+    timed_steps=12,
+    generated_images=1500,
+    surrogates=100,
+    map_sizes=(1_500, 6_000, 20_000, 80_000, 140_000, 165_000),
+    compared_points=20_000,
+    cluster_seeds=5,
+    seeds=(1, 2, 3),
+)
+QUICK = replace(
+    FULL,
+    name="quick",
+    synthetic_images=4_000,
+    image_limit=4_000,
+    epochs=3,
+    variant_epochs=1,
+    probe_epochs=1,
+    probes=2,
+    classifier_epochs=2,
+    timed_steps=3,
+    generated_images=400,
+    surrogates=20,
+    map_sizes=(500, 1_200),
+    compared_points=500,
+    cluster_seeds=3,
+    seeds=(1,),
+    batch_size=32,  # four times as many steps as the posts' 128 would make of the same images
+)
+SMOKE = replace(
+    QUICK,
+    name="smoke",
+    synthetic_images=160,
+    image_limit=160,
+    epochs=2,
+    probes=9,
+    classifier_epochs=1,
+    timed_steps=1,
+    generated_images=16,
+    surrogates=3,
+    map_sizes=(100, 128),
+    compared_points=100,
+    cluster_seeds=2,
+)
+PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, FULL)}
+
+
+def get_profile(name):
+    """Profile called `name`: "smoke", "quick" or "full"."""
+    if name not in PROFILES:
+        raise InputError(f"There is no profile '{name}'; choose one of {', '.join(PROFILES)}.")
+    return PROFILES[name]

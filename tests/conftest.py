@@ -30,11 +30,11 @@ def mydrive(tmp_path):
 @pytest.fixture
 def small_blocks_and_short_pauses(monkeypatch, request):
     """Copies in blocks of the module's BLOCK bytes, and without waiting."""
-    from helpers import mounts, sources
+    from helpers.drive import mount, transfer
 
-    monkeypatch.setattr(sources, "BLOCK_BYTES", request.module.BLOCK)
-    monkeypatch.setattr(mounts, "PAUSES", (1,) * 40)
-    monkeypatch.setattr(mounts, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(transfer, "BLOCK_BYTES", request.module.BLOCK)
+    monkeypatch.setattr(mount, "PAUSES", (1,) * 40)
+    monkeypatch.setattr(mount, "time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # slow, and no test takes the power away
 
 

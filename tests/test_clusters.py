@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from helpers import clusters
+from helpers.latent import clusters, surrogates
 
 
 def random_square(n, seed=0):
@@ -47,7 +47,7 @@ def test_islands_are_groups_beyond_a_broad_gap_whatever_their_density():
 
 
 def test_silhouette_tells_clusters_from_noise():
-    planted, _ = clusters.plant_clusters(1000, 20, 10, np.random.default_rng(0))
+    planted, _ = surrogates.plant_clusters(1000, 20, 10, np.random.default_rng(0))
     assert clusters.silhouette(planted, 10) > 0.6
     noise = np.random.default_rng(0).standard_normal((1000, 20)).astype("f4")
     assert abs(clusters.silhouette(noise, 10)) < 0.1
@@ -56,13 +56,13 @@ def test_silhouette_tells_clusters_from_noise():
 
 def test_kmeans_finds_clusters_and_filaments_apart_but_no_network():
     rng = np.random.default_rng(1)
-    assert clusters.kmeans_recovery(*clusters.plant_clusters(2000, 256, 10, rng)) == pytest.approx(1)
-    assert clusters.kmeans_recovery(*clusters.plant_network(2000, 256, 10, 0.1, rng, meeting=False)) > 0.7
-    assert clusters.kmeans_recovery(*clusters.plant_network(2000, 256, 10, 0.1, rng)) < 0.3
+    assert clusters.kmeans_recovery(*surrogates.plant_clusters(2000, 256, 10, rng)) == pytest.approx(1)
+    assert clusters.kmeans_recovery(*surrogates.plant_network(2000, 256, 10, 0.1, rng, meeting=False)) > 0.7
+    assert clusters.kmeans_recovery(*surrogates.plant_network(2000, 256, 10, 0.1, rng)) < 0.3
 
 
 def test_planted_points_have_the_shape_asked_for():
-    points, curve = clusters.plant_network(103, 7, 10, 0.1, np.random.default_rng(0))
+    points, curve = surrogates.plant_network(103, 7, 10, 0.1, np.random.default_rng(0))
     assert points.shape == (103, 7)
     assert points.dtype == np.float32
     assert sorted(np.bincount(curve)) == [10] * 7 + [11] * 3

@@ -12,9 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers import colab, drive, images, models, mounts, posts, training
-from helpers.profiles import SMOKE
-from helpers.workspace import InputError, workspace_folder
+from helpers import colab, files, posts, study
+from helpers.drive import mount as mount_module
+from helpers.drive import results
+from helpers.files import InputError
+from helpers.models import images, networks, training
+from helpers.workspace import SMOKE, workspace_folder
 from tools.colab_stand_in.drive_faults import FaultyDrive, installed
 
 
@@ -34,8 +37,8 @@ def machine(tmp_path, monkeypatch):
     module.drive = SimpleNamespace(mount=mount)
     monkeypatch.setitem(sys.modules, "google.colab", module)
     monkeypatch.setitem(sys.modules, "google.colab.drive", module.drive)
-    monkeypatch.setattr(colab, "project_root", lambda: content / "latent_faces")
-    monkeypatch.setattr(mounts, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(files, "project_root", lambda: content / "latent_faces")
+    monkeypatch.setattr(mount_module, "time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setenv("LATENT_FACES_RESULTS", str(content / "latent_faces" / "results"))
     start_anew()
     yield content, mydrive, mounted
@@ -44,24 +47,26 @@ def machine(tmp_path, monkeypatch):
 
 def start_anew():
     """Forget what the process knows of MyDrive, as a new one does."""
-    colab.mydrive.cache_clear()
-    colab.restored.clear()
+    results.mydrive.cache_clear()
+    results.restored.clear()
 
 
 def test_elsewhere_nothing_is_kept_in_mydrive(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "google.colab", raising=False)
     start_anew()
     home = workspace_folder(None, "smoke")
-    assert colab.mydrive() is None and colab.counterpart(home) is None
-    assert not colab.restore_workspace(home)
-    colab.publish_workspace(home)
+    assert results.mydrive() is None and results.counterpart(home) is None
+    assert not results.restore_workspace(home)
+    results.publish_workspace(home)
 
 
 def test_mydrive_is_mounted_when_it_is_needed_and_only_once(machine):
     content, mydrive, mounted = machine
     home = workspace_folder(None, "smoke")
-    assert colab.counterpart(home / "autoencoder") == mydrive / "results" / "synthetic-smoke" / "autoencoder"
-    assert colab.counterpart(content / "elsewhere") is None
+    assert (
+        results.counterpart(home / "autoencoder") == mydrive / "results" / "synthetic-smoke" / "autoencoder"
+    )
+    assert results.counterpart(content / "elsewhere") is None
     assert mounted == ["/content/drive"]
 
 
@@ -113,9 +118,9 @@ def small():
 
 def train(home, profile, epochs):
     """What a notebook does at first: images and a training."""
-    folder = images.ensure_images(None, profile)
+    folder = study.ensure_images(None, profile)
     options = {"z_dim": 4, "filters": (2, 4, 4, 4)}
-    return training.train(models.Autoencoder, folder, home / "autoencoder", profile, epochs, **options)[1]
+    return study.train(networks.Autoencoder, folder, home / "autoencoder", profile, epochs, **options)[1]
 
 
 def test_after_the_machine_is_lost_training_goes_on_at_the_next_epoch(machine, small, capfd):
@@ -133,7 +138,7 @@ def test_after_the_machine_is_lost_training_goes_on_at_the_next_epoch(machine, s
 
     shutil.rmtree(content / "latent_faces" / "results")
     start_anew()
-    images.ensure_images(None, small)
+    study.ensure_images(None, small)
     assert sorted(path.name for path in home.iterdir() if path.is_dir()) == ["archive", "images"]
     longer = train(home, small, 3)
     assert not (home / "another").exists()  # nobody has asked for it
@@ -149,18 +154,18 @@ def test_a_drive_that_fails_at_the_end_is_told_in_one_line(machine, capfd):
     _, mydrive, _ = machine
     home = workspace_folder(None, "smoke")
     home.mkdir(parents=True)
-    colab.mydrive()
+    results.mydrive()
     with installed(FaultyDrive(mydrive)) as faulty:
         faulty.gone = range(1, 10**9)
         posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
         told = capfd.readouterr().err
         assert told.count("\n") == 1 and "is in MyDrive: " in told
         with pytest.raises(InputError):
-            colab.restore_workspace(home)
+            results.restore_workspace(home)
         faulty.gone = range(0)
-        assert colab.restore_workspace(home)
+        assert results.restore_workspace(home)
     posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
     start_anew()
     other = Path(str(home) + "-other")
-    drive.restore(colab.counterpart(home), other)
+    results.restore(results.counterpart(home), other)
     assert (other / posts.MEASUREMENTS_FILE).read_bytes() == (home / posts.MEASUREMENTS_FILE).read_bytes()

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from helpers import posts
-from helpers.workspace import project_root
+from helpers.files import project_root
 from tools import build_notebooks, generated_cells
 from tools.colab_twin import SETUP_PARAMETERS
 from tools.execution import execute_notebook

@@ -10,8 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import colab, mounts
-from helpers.workspace import InputError, project_root, sha256_of
+from helpers import colab
+from helpers.drive import mount
+from helpers.files import InputError, project_root, sha256_of
 from tools import badges, build_notebooks, colab_zip, generated_cells
 
 STAND_IN = project_root() / "tools" / "colab_stand_in"
@@ -118,7 +119,7 @@ def test_by_git_clone_into_an_empty_folder(machine, archive, tmp_path):
 
 
 def test_the_archive_is_read_with_patience(archive, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(mounts.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(mount.time, "sleep", lambda seconds: None)
     failing, read = iter([OSError(5, "Input/output error")] * 3), Path.read_bytes
 
     def falter(path):

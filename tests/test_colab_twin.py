@@ -8,8 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers.colab import ARCHIVE, PROJECT
-from helpers.workspace import InputError, project_root
+from helpers.colab import ARCHIVE
+from helpers.drive.results import PROJECT
+from helpers.files import InputError, project_root
 from tools import build_notebooks, colab_packages, colab_twin, generated_cells
 
 STAND_IN = project_root() / "tools" / "colab_stand_in"

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import gaussian_kde
 
 from helpers import density, ellipses
-from helpers.workspace import InputError
+from helpers.files import InputError
 
 N = 2000
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from data_prep.prepare_celeba import prepare
-from helpers import drive, folder_archive, mounts, sources, transfer
-from helpers.workspace import InputError
+from helpers.drive import copying, mount, transfer
+from helpers.files import InputError
 from tools.colab_stand_in.drive_faults import FaultyDrive, installed
 
 BLOCK = 1 << 14
@@ -56,7 +56,7 @@ def reads(monkeypatch):
     def read_block(source, read, start):
         if source.size > BLOCK:  # not the manifest
             taken.append(start // BLOCK)
-        return sources.read_block(source, read, start)
+        return transfer.read_block(source, read, start)
 
     monkeypatch.setattr(transfer, "read_block", read_block)
     return taken
@@ -80,7 +80,7 @@ def stop_at_block(monkeypatch, number):
 def test_a_copy_is_equal_and_its_manifest_says_so(mydrive, local):
     content = noise(1)
     source = write(local / "big.bin", content)
-    target = drive.copy_verified(source, mydrive / "a" / "b" / "big.bin")
+    target = copying.copy_verified(source, mydrive / "a" / "b" / "big.bin")
     assert target.read_bytes() == content
     assert target.stat().st_mtime_ns == source.stat().st_mtime_ns
     manifest = json.loads((target.parent / "big.bin.manifest.json").read_text())
@@ -97,7 +97,7 @@ def test_the_copy_is_on_disk_before_it_gets_its_name(mydrive, local, monkeypatch
 
     monkeypatch.setattr(os, "fsync", lambda descriptor: events.append(("fsync", os.fstat(descriptor).st_ino)))
     monkeypatch.setattr(os, "replace", note_replace)
-    target = drive.copy_verified(write(local / "a", noise(1)), mydrive)
+    target = copying.copy_verified(write(local / "a", noise(1)), mydrive)
     copied, manifest, folder = (p.stat().st_ino for p in (target, mydrive / "a.manifest.json", mydrive))
     steps = [("fsync", copied), ("replace", copied), ("fsync", folder)]
     steps += [("fsync", manifest), ("replace", manifest), ("fsync", folder)]
@@ -110,21 +110,21 @@ def test_a_drive_that_cannot_flush_names_is_no_obstacle(mydrive, local, monkeypa
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    assert drive.copy_verified(write(local / "a", noise(1)), mydrive).read_bytes() == noise(1)
+    assert copying.copy_verified(write(local / "a", noise(1)), mydrive).read_bytes() == noise(1)
 
 
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK])
 def test_sizes_around_a_block(size, mydrive, local):
     source = write(local / "a", noise(2, size))
-    assert drive.copy_verified(source, mydrive).read_bytes() == source.read_bytes()
+    assert copying.copy_verified(source, mydrive).read_bytes() == source.read_bytes()
     assert names(mydrive) == ["a", "a.manifest.json"]
 
 
 def test_what_is_there_is_not_copied_again(mydrive, local, monkeypatch, capfd):
     source = write(local / "a", noise(3))
-    first = drive.copy_verified(source, mydrive).stat()
+    first = copying.copy_verified(source, mydrive).stat()
     taken = reads(monkeypatch)
-    assert drive.copy_verified(source, mydrive).stat().st_ino == first.st_ino
+    assert copying.copy_verified(source, mydrive).stat().st_ino == first.st_ino
     assert taken == []
     assert "there already" in capfd.readouterr().err
 
@@ -133,7 +133,7 @@ def test_a_copy_made_by_other_means_only_gets_its_manifest(mydrive, local):
     source = write(local / "a", noise(3))
     target = write(mydrive / "a", noise(3), 1_800_000_000)
     inode = target.stat().st_ino
-    drive.copy_verified(source, target)
+    copying.copy_verified(source, target)
     assert target.stat().st_ino == inode and names(mydrive) == ["a", "a.manifest.json"]
 
 
@@ -141,25 +141,25 @@ def test_a_copy_made_by_other_means_only_gets_its_manifest(mydrive, local):
 def test_half_a_copy_made_by_other_means_is_replaced(size, mydrive, local):
     source = write(local / "a", noise(4))
     target = write(mydrive / "a", noise(4)[:size], 1_800_000_000)
-    drive.copy_verified(source, target)
+    copying.copy_verified(source, target)
     assert target.read_bytes() == noise(4) and names(mydrive) == ["a", "a.manifest.json"]
 
 
 @pytest.mark.parametrize("place", [0, BLOCK, SIZE - 1])
 def test_a_changed_byte_in_a_whole_copy_is_found(place, mydrive, local):
     source = write(local / "a", noise(5))
-    target = drive.copy_verified(source, mydrive)
+    target = copying.copy_verified(source, mydrive)
     with target.open("r+b") as file:
         file.seek(place)
         file.write(bytes([noise(5)[place] ^ 1]))
-    drive.copy_verified(source, mydrive)
+    copying.copy_verified(source, mydrive)
     assert target.read_bytes() == noise(5)
 
 
 def test_a_newer_target_is_kept_under_another_name(mydrive, local, capfd):
     source = write(local / "a.zip", noise(6), 1_700_000_000)
     target = write(mydrive / "a.zip", noise(7), 1_700_000_001)
-    drive.copy_verified(source, target)
+    copying.copy_verified(source, target)
     assert target.read_bytes() == noise(6)
     kept = list(mydrive.glob("a.zip.2*"))
     assert [path.read_bytes() for path in kept] == [noise(7)]
@@ -167,8 +167,8 @@ def test_a_newer_target_is_kept_under_another_name(mydrive, local, capfd):
 
 
 def test_a_later_version_replaces_the_former_one(mydrive, local):
-    drive.copy_verified(write(local / "a", noise(8), 1_700_000_000), mydrive)
-    drive.copy_verified(write(local / "a", noise(9), 1_700_000_009), mydrive)
+    copying.copy_verified(write(local / "a", noise(8), 1_700_000_000), mydrive)
+    copying.copy_verified(write(local / "a", noise(9), 1_700_000_009), mydrive)
     assert (mydrive / "a").read_bytes() == noise(9) and names(mydrive) == ["a", "a.manifest.json"]
 
 
@@ -176,10 +176,10 @@ def test_a_later_version_replaces_the_former_one(mydrive, local):
 def test_a_stopped_copy_goes_on_after_its_last_block(block, mydrive, local, monkeypatch):
     source = write(mydrive / "a", noise(10))
     with stop_at_block(monkeypatch, block):
-        drive.copy_verified(source, local)
+        copying.copy_verified(source, local)
     assert not (local / "a").exists()
     taken = reads(monkeypatch)
-    assert drive.copy_verified(source, local).read_bytes() == noise(10)
+    assert copying.copy_verified(source, local).read_bytes() == noise(10)
     assert taken == list(range(block, 11))
     assert names(local) == ["a", "a.manifest.json"]
 
@@ -190,7 +190,7 @@ def test_a_stopped_copy_goes_on_after_its_last_block(block, mydrive, local, monk
 def test_whatever_became_of_an_unfinished_copy_the_next_is_right(harm, mydrive, local, monkeypatch):
     source = write(mydrive / "a", noise(11))
     with stop_at_block(monkeypatch, 7):
-        drive.copy_verified(source, local)
+        copying.copy_verified(source, local)
     partial, journal = local / ".a.partial", local / ".a.partial.journal"
     expected = noise(11)
     if harm == "byte":
@@ -211,7 +211,7 @@ def test_whatever_became_of_an_unfinished_copy_the_next_is_right(harm, mydrive, 
         write(source, expected, 1_700_000_005)
     else:
         (journal if harm == "no journal" else partial).unlink()
-    assert drive.copy_verified(source, local).read_bytes() == expected
+    assert copying.copy_verified(source, local).read_bytes() == expected
     assert names(local) == ["a", "a.manifest.json"]
 
 
@@ -223,7 +223,7 @@ def test_a_disk_that_gives_back_other_bytes_is_told(mydrive, local, monkeypatch)
 
     monkeypatch.setattr(transfer, "note_block", forget)
     with pytest.raises(InputError, match="other bytes than were written"):
-        drive.copy_verified(source, mydrive)
+        copying.copy_verified(source, mydrive)
     assert not (mydrive / "a").exists() and not (mydrive / "a.manifest.json").exists()
 
 
@@ -238,16 +238,16 @@ def test_a_source_that_changes_meanwhile_is_told(mydrive, local, monkeypatch):
 
     monkeypatch.setattr(transfer, "note_block", grow)
     with pytest.raises(InputError, match="changed while it was copied"):
-        drive.copy_verified(source, mydrive)
+        copying.copy_verified(source, mydrive)
     assert names(mydrive) == []
 
 
 @pytest.mark.parametrize("harm", ["byte", "size"])
 def test_a_source_unlike_its_manifest_is_not_taken_for_whole(harm, mydrive, local):
-    drive.copy_verified(write(local / "a", noise(15)), mydrive)
+    copying.copy_verified(write(local / "a", noise(15)), mydrive)
     write(mydrive / "a", noise(16) if harm == "byte" else noise(15)[:-1], 1_700_000_000)
-    with pytest.raises(drive.DamagedSource, match="delete"):
-        drive.copy_verified(mydrive / "a", local / "fresh" / "a")
+    with pytest.raises(transfer.DamagedSource, match="delete"):
+        copying.copy_verified(mydrive / "a", local / "fresh" / "a")
     assert names(local / "fresh") == []
 
 
@@ -256,7 +256,7 @@ def test_a_folder_becomes_one_archive(mydrive, local):
     files = {f"{'deep/er/' if i % 3 else ''}{i:02d} ü.bin": noise(i, i * 1500) for i in range(30)}
     for number, (name, content) in enumerate(files.items()):
         write(folder / name, content, 1_700_000_000 + 2 * number)
-    target = drive.copy_verified(folder, mydrive)
+    target = copying.copy_verified(folder, mydrive)
     assert target == mydrive / "photos.zip"
     with zipfile.ZipFile(target) as archive:
         assert archive.testzip() is None
@@ -265,7 +265,7 @@ def test_a_folder_becomes_one_archive(mydrive, local):
         }
         hour = {info.date_time[3] for info in archive.infolist()}
     assert len(hour) == 1
-    again = drive.copy_verified(folder, local / "again.zip")
+    again = copying.copy_verified(folder, local / "again.zip")
     assert again.read_bytes() == target.read_bytes()
     if zip_tool := next((p for p in ("/usr/bin/unzip", "/usr/local/bin/unzip") if os.path.exists(p)), None):
         assert subprocess.run([zip_tool, "-tq", target], capture_output=True).returncode == 0
@@ -274,15 +274,15 @@ def test_a_folder_becomes_one_archive(mydrive, local):
 @pytest.mark.parametrize("small", [1 << 30, 100])
 @pytest.mark.parametrize("block", [1, 4, 9])
 def test_a_stopped_archive_goes_on(block, small, mydrive, local, monkeypatch):
-    monkeypatch.setattr(folder_archive, "SMALL_BYTES", small)
-    monkeypatch.setattr(folder_archive, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(copying, "SMALL_BYTES", small)
+    monkeypatch.setattr(copying, "CHUNK_BYTES", 1000)
     folder = local / "photos"
     for number, size in enumerate([0, 5, 3 * BLOCK, 10, BLOCK, 700, 5 * BLOCK + 1, 900, 0]):
         write(folder / f"{number}.bin", noise(number, size))
     with stop_at_block(monkeypatch, block):
-        drive.copy_verified(folder, mydrive)
+        copying.copy_verified(folder, mydrive)
     taken = reads(monkeypatch)
-    with zipfile.ZipFile(drive.copy_verified(folder, mydrive)) as archive:
+    with zipfile.ZipFile(copying.copy_verified(folder, mydrive)) as archive:
         assert archive.testzip() is None
         assert [len(archive.read(info)) for info in archive.infolist()] == [
             path.stat().st_size for path in sorted(folder.iterdir())
@@ -292,7 +292,7 @@ def test_a_stopped_archive_goes_on(block, small, mydrive, local, monkeypatch):
 
 def test_packed_photos_are_prepared_in_place(mydrive, tmp_path):
     folder = archives.write_folder(tmp_path / "photos", archives.jpegs(6, width=40, height=40))
-    target = drive.copy_verified(folder, mydrive)
+    target = copying.copy_verified(folder, mydrive)
     for source, out in ((folder, "from_folder"), (target, "from_archive")):
         prepare(source, tmp_path / out, crop=32, size=16, workers=1)
     images = [np.load(tmp_path / out / "images.npy") for out in ("from_folder", "from_archive")]
@@ -312,7 +312,7 @@ def test_bad_input_is_told_in_a_sentence(mydrive, local):
         ((source, plain / "b"), "check the path"),
     ):
         with pytest.raises(InputError, match=words) as caught:
-            drive.copy_verified(*arguments)
+            copying.copy_verified(*arguments)
         assert str(caught.value).count("\n") == 0
     assert names(mydrive) == []
 
@@ -322,7 +322,7 @@ def test_an_absent_mydrive_is_not_made_anew(tmp_path, local):
     absent = tmp_path / "content" / "drive" / "MyDrive"
     for arguments in ((source, absent / "b" / "a"), (absent / "a", local / "b")):
         with pytest.raises(InputError, match="mount Google Drive first"):
-            drive.copy_verified(*arguments)
+            copying.copy_verified(*arguments)
     assert not (tmp_path / "content").exists() and names(local) == ["a"]
 
 
@@ -334,7 +334,7 @@ def test_faults_at_random_calls_change_nothing(direction, mydrive, local):
         source = write(sides[0] / str(seed) / "a", noise(seed))
         target = write(sides[1] / str(seed) / "a", noise(-1 - seed), 1_600_000_000)
         with installed(FaultyDrive(mydrive, rate=0.15, seed=seed)) as faulty:
-            assert drive.copy_verified(source, target) == target
+            assert copying.copy_verified(source, target) == target
         assert target.read_bytes() == noise(seed)
         struck += faulty.struck
         shown = [name for name in names(target.parent) if not name.startswith(".")]
@@ -347,7 +347,7 @@ def test_a_folder_is_packed_through_faults(mydrive, local):
         write(local / "photos" / f"{number}", noise(number, 9000))
     for seed in range(10):
         with installed(FaultyDrive(mydrive, rate=0.15, seed=seed)):
-            target = drive.copy_verified(local / "photos", mydrive / f"{seed}.zip")
+            target = copying.copy_verified(local / "photos", mydrive / f"{seed}.zip")
         with zipfile.ZipFile(target) as archive:
             assert archive.testzip() is None and len(archive.namelist()) == 12
 
@@ -359,10 +359,10 @@ def test_errors_that_last_are_not_tried_again(call, number, mydrive, local):
     with installed(FaultyDrive(mydrive)) as faulty:
         faulty.only = {call: number}
         with pytest.raises(InputError, match=r"full|quota|permission|only be read") as caught:
-            drive.copy_verified(source, mydrive / "new" / "a")
+            copying.copy_verified(source, mydrive / "new" / "a")
         assert faulty.struck <= 2  # once, and once more where closing a file repeats the write
     assert str(caught.value).endswith("once more.")
-    assert drive.copy_verified(source, mydrive / "new" / "a").read_bytes() == noise(17)
+    assert copying.copy_verified(source, mydrive / "new" / "a").read_bytes() == noise(17)
 
 
 @pytest.mark.parametrize("number", [errno.ENOTCONN, errno.ENOENT, errno.EIO])
@@ -371,17 +371,17 @@ def test_a_drive_that_vanishes_in_mid_copy_and_comes_back(direction, number, myd
     sides = (local, mydrive) if direction == "to" else (mydrive, local)
     source, target = write(sides[0] / "a", noise(18)), sides[1] / "a"
     with installed(FaultyDrive(mydrive)) as faulty:
-        drive.copy_verified(source, target)
+        copying.copy_verified(source, target)
     calls = faulty.calls
     for first in range(5, calls, 7):
         again = sides[1] / str(first) / "a"
         with installed(FaultyDrive(mydrive)) as faulty:
             faulty.gone, faulty.gone_error = range(first, first + 9), number
             try:
-                drive.copy_verified(source, again)
+                copying.copy_verified(source, again)
             except InputError as error:  # not there at the very beginning
                 assert first < 12 and ("no file or folder" in str(error) or "mount" in str(error))
-                drive.copy_verified(source, again)
+                copying.copy_verified(source, again)
         assert again.read_bytes() == noise(18)
 
 
@@ -391,7 +391,7 @@ def test_a_drive_that_stays_away_is_told(direction, number, mydrive, local):
     sides = (local, mydrive) if direction == "to" else (mydrive, local)
     source = write(sides[0] / "a", noise(19))
     with installed(FaultyDrive(mydrive)) as faulty:
-        drive.copy_verified(source, sides[1] / "undisturbed")
+        copying.copy_verified(source, sides[1] / "undisturbed")
     calls = faulty.calls
     for share in (0.3, 0.5, 0.7):
         old = write(sides[1] / str(share) / "a", noise(20), 1_600_000_000)
@@ -399,11 +399,11 @@ def test_a_drive_that_stays_away_is_told(direction, number, mydrive, local):
             first = int(share * calls)
             faulty.gone, faulty.gone_error = range(first, 10**9), number
             with pytest.raises(InputError, match="does not answer"):
-                drive.copy_verified(source, old)
+                copying.copy_verified(source, old)
         assert old.read_bytes() in (noise(19), noise(20))
         if (manifest := old.with_name("a.manifest.json")).exists():
             assert json.loads(manifest.read_text())["sha256"] == hashlib.sha256(old.read_bytes()).hexdigest()
-        drive.copy_verified(source, old)
+        copying.copy_verified(source, old)
         assert old.read_bytes() == noise(19)
 
 
@@ -419,20 +419,20 @@ def test_a_folder_moved_away_in_mid_copy_is_not_made_anew(mydrive, local, monkey
     with monkeypatch.context() as patch:
         patch.setattr(transfer, "note_block", vanish)
         with pytest.raises(InputError, match="does not answer"):
-            drive.copy_verified(source, mydrive / "b" / "a")
+            copying.copy_verified(source, mydrive / "b" / "a")
     assert not mydrive.exists()
     away.rename(mydrive)
     assert names(mydrive / "b") == [".a.partial", ".a.partial.journal"]
     taken = reads(monkeypatch)
-    assert drive.copy_verified(source, mydrive / "b" / "a").read_bytes() == noise(21)
+    assert copying.copy_verified(source, mydrive / "b" / "a").read_bytes() == noise(21)
     assert taken == list(range(4, 11))
 
 
 def test_too_little_space_is_told_before_anything_is_written(mydrive, local, monkeypatch):
     usage = type("Usage", (), {"free": SIZE - 1})
-    monkeypatch.setattr(mounts.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(mount.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(InputError, match="Too little space"):
-        drive.copy_verified(write(local / "a", noise(22)), mydrive)
+        copying.copy_verified(write(local / "a", noise(22)), mydrive)
     assert not (mydrive / "a").exists()
 
 
@@ -460,13 +460,13 @@ def test_a_full_disk_on_either_side(side, tiny_disk, tmp_path, monkeypatch):
     other = write(folder / "other", noise(25, 30 * BLOCK))
     usage = type("Usage", (), {"free": 1 << 40})  # as drives do that do not know their quota
     with monkeypatch.context() as patch:
-        patch.setattr(mounts.shutil, "disk_usage", lambda path: usage)
+        patch.setattr(mount.shutil, "disk_usage", lambda path: usage)
         with pytest.raises(InputError, match="the disk is full"):
-            drive.copy_verified(source, old)
+            copying.copy_verified(source, old)
     assert old.read_bytes() == noise(24, 10 * BLOCK) and other.read_bytes() == noise(25, 30 * BLOCK)
     with pytest.raises(InputError, match="Too little space"):
-        drive.copy_verified(source, old)
+        copying.copy_verified(source, old)
     other.unlink()
     taken = reads(monkeypatch)
-    assert drive.copy_verified(source, old).read_bytes() == source.read_bytes()
+    assert copying.copy_verified(source, old).read_bytes() == source.read_bytes()
     assert len(taken) < 40

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from test_drive_workspace import content, epochs_in, fill, published, write_epoch
 
-from helpers import drive, sources, transfer
+from helpers.drive import copying, results, transfer
 from tools.colab_stand_in.drive_faults import FaultyDrive, installed
 
 BLOCK = 1 << 16
@@ -29,11 +29,11 @@ def do_nothing(descriptor):
 
 def work_until_killed(number, folder, seed, function, *arguments):
     """Call a function of `drive`; the kernel kills the process at its call of this number below `folder`."""
-    sources.BLOCK_BYTES = BLOCK
+    transfer.BLOCK_BYTES = BLOCK
     os.fsync = do_nothing
     with installed(FaultyDrive(folder, seed=seed)) as faulty:
         faulty.killed_from, faulty.killed_really = number, True
-        getattr(drive, function)(*arguments)
+        getattr(copying, function)(*arguments)
 
 
 def kill(number, folder, function, *arguments):
@@ -49,7 +49,7 @@ def kill(number, folder, function, *arguments):
 def count_calls(folder, function, *arguments):
     """Number of calls below `folder` that the work takes."""
     with installed(FaultyDrive(folder)) as faulty:
-        getattr(drive, function)(*arguments)
+        getattr(copying, function)(*arguments)
     return faulty.calls
 
 
@@ -59,7 +59,7 @@ def noise(seed, size):
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(sources, "BLOCK_BYTES", BLOCK)
+    monkeypatch.setattr(transfer, "BLOCK_BYTES", BLOCK)
     monkeypatch.setattr(os, "fsync", do_nothing)
 
 
@@ -84,7 +84,7 @@ def blocks_read(monkeypatch):
 
     def read_block(source, read, start):
         taken.append(start)
-        return sources.read_block(source, read, start)
+        return transfer.read_block(source, read, start)
 
     monkeypatch.setattr(transfer, "read_block", read_block)
     return taken
@@ -110,7 +110,7 @@ def test_a_copy_killed_at_random_moments(direction, kills, sides, rng, tmp_path,
         (origin / "a").mkdir()
         for number in range(BLOCKS):
             (origin / "a" / f"{number:02d}").write_bytes(noise(number, BLOCK - 200))
-        new = drive.copy_verified(origin / "a", vm / "expected.zip").read_bytes()
+        new = copying.copy_verified(origin / "a", vm / "expected.zip").read_bytes()
     else:
         (origin / "a").write_bytes(new)
     calls = count_calls(tmp_path, "copy_verified", origin / "a", place / "undisturbed")
@@ -126,7 +126,7 @@ def test_a_copy_killed_at_random_moments(direction, kills, sides, rng, tmp_path,
         begun = target.with_name(".copy.partial").exists()
         with monkeypatch.context() as patch:
             taken = blocks_read(patch)
-            drive.copy_verified(origin / "a", target)
+            copying.copy_verified(origin / "a", target)
         resumed += begun and len(taken) < BLOCKS
         assert target.read_bytes() == new
         assert sorted(os.listdir(target.parent)) == ["copy", "copy.manifest.json"]
@@ -162,7 +162,7 @@ def exchange(sides, tmp_path):
     """A workspace one epoch ahead of MyDrive, and both states of both sides for `reset`."""
     mydrive, vm = sides
     fill(vm)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     states = SimpleNamespace(first=published(mydrive), **{n: tmp_path / n for n in ("old", "new", "behind")})
     shutil.copytree(vm, states.old)
     shutil.copytree(mydrive, states.behind)
@@ -181,21 +181,21 @@ def test_publishing_killed_at_random_moments(exchange, sides, rng, tmp_path):
         reset(vm, exchange.new)
         kill(number, tmp_path, "publish", vm, mydrive)
         check_folders(published(mydrive), exchange.first, exchange.second)
-        drive.publish(vm, mydrive)
+        results.publish(vm, mydrive)
         assert published(mydrive) == exchange.second
         assert not list(mydrive.rglob(".*.partial*"))
 
 
 def test_restoring_killed_at_random_moments(exchange, sides, rng, tmp_path):
     mydrive, vm = sides
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     reset(vm, exchange.old)
     calls = count_calls(tmp_path, "restore", mydrive, vm)
     for number in rng.sample(range(1, calls + 1), 10):
         reset(vm, exchange.old)
         kill(number, tmp_path, "restore", mydrive, vm)
         check_training(vm / "autoencoder", (3, 4))
-        drive.restore(mydrive, vm)
+        results.restore(mydrive, vm)
         check_training(vm / "autoencoder", (4,))
         assert exchange.second.items() <= content(vm).items()
         assert published(mydrive) == exchange.second
@@ -216,7 +216,7 @@ def test_publishing_stopped_at_every_call(sides, tmp_path):
     """Unlike an error, and like a kill, the stop keeps the calls from happening that would clean up."""
     mydrive, vm = sides
     write_epoch(vm, 1)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     old = content(vm)
     write_epoch(vm, 2)
     new = content(vm)
@@ -225,9 +225,9 @@ def test_publishing_stopped_at_every_call(sides, tmp_path):
     for number in itertools.count(1):
         reset(mydrive, tmp_path / "drive")
         reset(vm, tmp_path / "machine")
-        finished = stop_at(number, tmp_path, drive.publish, vm, mydrive)
+        finished = stop_at(number, tmp_path, results.publish, vm, mydrive)
         assert published(mydrive) in (old, new)
-        drive.publish(vm, mydrive)
+        results.publish(vm, mydrive)
         assert published(mydrive) == new and not list(mydrive.glob(".*.partial*"))
         if finished:
             break
@@ -239,20 +239,20 @@ def test_restoring_stopped_at_every_call(own, sides, tmp_path):
     mydrive, vm = sides
     write_epoch(vm, 1, run=int(own == "other training"))
     if own == "older epoch":
-        drive.publish(vm, mydrive)
+        results.publish(vm, mydrive)
     older = {} if own == "nothing" else content(vm)
     shutil.copytree(vm, tmp_path / "machine")
     write_epoch(vm, 3)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     newer = content(vm)
     for number in itertools.count(1):
         reset(vm, tmp_path / "machine")
         if own == "nothing":
             shutil.rmtree(vm)
-        finished = stop_at(number, tmp_path, drive.restore, mydrive, vm)
+        finished = stop_at(number, tmp_path, results.restore, mydrive, vm)
         if own == "older epoch" or (vm / "state.json").exists():
             check_training(vm, (1, 3))
-        drive.restore(mydrive, vm)
+        results.restore(mydrive, vm)
         found = content(vm)
         assert newer.items() <= found.items() and published(mydrive) == newer
         assert not list(vm.glob(".*.partial*"))

@@ -12,8 +12,8 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from helpers import drive
-from helpers.workspace import InputError, keep_arrays, save_array, sha256_of, write_json, written_whole
+from helpers.drive import results, transfer
+from helpers.files import InputError, keep_arrays, save_array, sha256_of, write_json, written_whole
 from tools.colab_stand_in.drive_faults import FaultyDrive, installed
 
 BLOCK = 1 << 12
@@ -80,15 +80,17 @@ def epochs_in(folder):
 
 def test_a_workspace_comes_back_as_it_was(mydrive, vm, tmp_path):
     fill(vm)
-    assert drive.publish(vm, mydrive / "celeba-full") == 10
+    assert results.publish(vm, mydrive / "celeba-full") == 10
     assert published(mydrive / "celeba-full") == content(vm)
     fresh = tmp_path / "fresh"
-    assert drive.restore(mydrive / "celeba-full", fresh) == 10
+    assert results.restore(mydrive / "celeba-full", fresh) == 10
     assert content(fresh) == content(vm)
     for path in content(vm):
         assert (fresh / path).stat().st_mtime_ns == (vm / path).stat().st_mtime_ns
     before = content(mydrive)
-    assert drive.publish(fresh, mydrive / "celeba-full") == drive.restore(mydrive / "celeba-full", vm) == 0
+    assert (
+        results.publish(fresh, mydrive / "celeba-full") == results.restore(mydrive / "celeba-full", vm) == 0
+    )
     assert content(mydrive) == before
 
 
@@ -100,19 +102,19 @@ def test_only_what_is_whole_is_published(mydrive, vm):
     (vm / "autoencoder" / "epoch-0004.weights.h5").write_bytes(b"whole, but no state names it")
     save_array(vm / "maps" / "z.npy", np.arange(7.0))  # killed before its JSON
     save_array(vm / "maps" / "fresh.npy", np.arange(8.0))
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     assert set(published(mydrive)) == expected - {"maps/z.npy", "maps/z.json"} | {"maps/fresh.npy"}
     os.truncate(vm / "images" / "images.npy", 100)
     (vm / "autoencoder" / "epoch-0003.weights.h5").unlink()
     before = published(mydrive)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     assert published(mydrive) == before
 
 
 def test_each_epoch_takes_the_place_of_the_one_before(mydrive, vm):
     for epoch in range(1, 6):
         write_epoch(vm, epoch)
-        drive.publish(vm, mydrive)
+        results.publish(vm, mydrive)
         assert published(mydrive) == content(vm)
         assert len(list(mydrive.glob("epoch-*"))) == 1
     assert len(list(mydrive.iterdir())) == 4 and not list(mydrive.glob(".*"))
@@ -120,31 +122,31 @@ def test_each_epoch_takes_the_place_of_the_one_before(mydrive, vm):
 
 def test_fewer_epochs_do_not_replace_more(mydrive, vm, tmp_path, capfd):
     write_epoch(vm, 3)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     before = content(mydrive)
     fresh = tmp_path / "fresh"
     write_epoch(fresh, 1, run=1)  # trained from the start, as nothing had been restored
-    drive.publish(fresh, mydrive)
+    results.publish(fresh, mydrive)
     assert content(mydrive) == before
     assert "newer training of 3 epochs" in capfd.readouterr().err
-    drive.restore(mydrive, fresh)
+    results.restore(mydrive, fresh)
     assert epochs_in(fresh) == 3 and content(vm).items() <= content(fresh).items()
     aside = [json.loads(path.read_text()) for path in fresh.glob("state.json.*")]
     assert [len(state["log"]) for state in aside] == [1]
     write_epoch(fresh, 4)
-    drive.publish(fresh, mydrive)
+    results.publish(fresh, mydrive)
     assert published(mydrive) == content(fresh)
 
 
 def test_more_epochs_that_have_not_seen_fewer_keep_both(mydrive, vm, tmp_path):
     write_epoch(vm, 3)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     before = content(vm)
     fresh = tmp_path / "fresh"
     write_epoch(fresh, 5, run=1)
-    drive.restore(mydrive, fresh)
+    results.restore(mydrive, fresh)
     assert epochs_in(fresh) == 5
-    drive.publish(fresh, mydrive)
+    results.publish(fresh, mydrive)
     after = published(mydrive)
     assert content(fresh).items() <= after.items()
     assert set(before.values()) <= set(after.values())
@@ -152,36 +154,36 @@ def test_more_epochs_that_have_not_seen_fewer_keep_both(mydrive, vm, tmp_path):
 
 def test_a_training_copied_by_hand_goes_on_where_mydrive_stands(mydrive, vm, tmp_path):
     write_epoch(vm, 3)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     copy = tmp_path / "copy"
     shutil.copytree(vm, copy, ignore=lambda folder, names: [name for name in names if name[0] == "."])
     write_epoch(copy, 4)
-    drive.publish(copy, mydrive)
+    results.publish(copy, mydrive)
     assert published(mydrive) == content(copy)
-    assert drive.publish(vm, mydrive) == 0 and published(mydrive) == content(copy)
-    drive.restore(mydrive, vm)
+    assert results.publish(vm, mydrive) == 0 and published(mydrive) == content(copy)
+    results.restore(mydrive, vm)
     assert epochs_in(vm) == 4 and not list(vm.glob("*.2*"))
 
 
 def test_a_training_that_was_begun_anew_waits_until_it_is_ahead(mydrive, vm):
     write_epoch(vm, 3)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     first = set(content(vm).values())
     for epoch in range(1, 5):
         write_epoch(vm, epoch, run=1)
-        drive.publish(vm, mydrive)
+        results.publish(vm, mydrive)
         assert first <= set(published(mydrive).values())
     assert content(vm).items() <= published(mydrive).items()
 
 
 def test_another_training_in_the_same_folder_keeps_the_former(mydrive, vm):
     write_epoch(vm, 3)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     former = set(content(vm).values())
     shutil.rmtree(vm)
     for epoch in (1, 2):
         write_epoch(vm, epoch, {**SETTINGS, "seed": 2})
-        drive.publish(vm, mydrive)
+        results.publish(vm, mydrive)
     after = published(mydrive)
     assert former | set(content(vm).values()) == set(after.values())
     assert json.loads(after["state.json"])["settings"]["seed"] == 2
@@ -189,43 +191,43 @@ def test_another_training_in_the_same_folder_keeps_the_former(mydrive, vm):
 
 def test_what_is_deleted_here_stays_in_mydrive(mydrive, vm):
     fill(vm)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     before = published(mydrive)
     for path in list(vm.rglob("*.npy")) + list(vm.rglob("*.html")) + list(vm.rglob("state.json")):
         path.unlink()
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     assert published(mydrive) == before
-    drive.restore(mydrive, vm)
+    results.restore(mydrive, vm)
     assert content(vm) == before
 
 
 def test_what_is_lost_in_mydrive_is_sent_again(mydrive, vm):
     fill(vm)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     before = published(mydrive)
     next((mydrive / "images").glob("images.*")).unlink()
     os.truncate(next((mydrive / "autoencoder").glob("epoch-*")), 100)
-    assert drive.publish(vm, mydrive) == 2
+    assert results.publish(vm, mydrive) == 2
     assert published(mydrive) == before
     shutil.rmtree(mydrive / "autoencoder")
-    assert drive.publish(vm, mydrive) == 5 and published(mydrive) == before
+    assert results.publish(vm, mydrive) == 5 and published(mydrive) == before
 
 
 @pytest.mark.parametrize("later", ["vm", "other"])
 def test_where_both_sides_have_changed_the_later_keeps_the_name(later, mydrive, vm, tmp_path):
     other = tmp_path / "other"
     write_json(vm / "measurements.json", [1])
-    drive.publish(vm, mydrive)
-    drive.restore(mydrive, other)
+    results.publish(vm, mydrive)
+    results.restore(mydrive, other)
     for folder, seconds in ((vm, 1_900_000_000), (other, 1_900_000_000 + (1 if later == "other" else -1))):
         write_json(folder / "measurements.json", folder.name)
         os.utime(folder / "measurements.json", (seconds, seconds))
-    drive.publish(other, mydrive)
+    results.publish(other, mydrive)
     if later == "other":
-        drive.publish(vm, mydrive)
+        results.publish(vm, mydrive)
         assert json.loads(published(mydrive)["measurements.json"]) == "other"
-    drive.restore(mydrive, vm)
-    drive.publish(vm, mydrive)
+    results.restore(mydrive, vm)
+    results.publish(vm, mydrive)
     found = published(mydrive)
     expected = "other" if later == "other" else vm.name
     assert json.loads(found["measurements.json"]) == expected
@@ -236,25 +238,25 @@ def test_where_both_sides_have_changed_the_later_keeps_the_name(later, mydrive, 
 def test_a_machine_that_is_behind_does_not_turn_back_what_it_has_not_taken(mydrive, vm, tmp_path):
     other = tmp_path / "other"
     write_json(vm / "x.json", 1)
-    drive.publish(vm, mydrive)
-    drive.restore(mydrive, other)
+    results.publish(vm, mydrive)
+    results.restore(mydrive, other)
     write_json(vm / "x.json", 2)
     write_json(vm / "y.json", 3)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     for number in (4, 5):
         write_json(other / "z.json", number)
-        drive.publish(other, mydrive)
+        results.publish(other, mydrive)
         found = {name: json.loads(data) for name, data in published(mydrive).items()}
         assert found == {"x.json": 2, "y.json": 3, "z.json": number}
     write_json(other / "y.json", 6)  # a file of the same name that was not made from MyDrive's
-    drive.publish(other, mydrive)
+    results.publish(other, mydrive)
     assert {3, 6} <= {json.loads(data) for data in published(mydrive).values()}
 
 
 @pytest.mark.parametrize("harm", ["byte", "missing", "cut"])
 def test_a_damaged_file_in_mydrive_is_not_taken_for_whole(harm, mydrive, vm, tmp_path):
     fill(vm)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     stored = next((mydrive / "autoencoder").glob("epoch-*"))
     data = stored.read_bytes()
     if harm == "missing":
@@ -262,14 +264,14 @@ def test_a_damaged_file_in_mydrive_is_not_taken_for_whole(harm, mydrive, vm, tmp
     else:
         stored.write_bytes(data[:-1] if harm == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
     fresh = tmp_path / "fresh"
-    with pytest.raises(drive.DamagedSource, match="damaged"):
-        drive.restore(mydrive, fresh)
+    with pytest.raises(transfer.DamagedSource, match="damaged"):
+        results.restore(mydrive, fresh)
     assert content(fresh) == {
         path: data for path, data in content(vm).items() if not path.startswith("autoencoder")
     }
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     if harm != "byte":  # its size tells that nothing is wrong with it
-        drive.restore(mydrive, fresh)
+        results.restore(mydrive, fresh)
         assert content(fresh) == content(vm)
 
 
@@ -277,26 +279,26 @@ def test_an_absent_mydrive_is_told_and_not_made(tmp_path, vm):
     fill(vm)
     absent = tmp_path / "content" / "MyDrive" / "celeba-full"
     with pytest.raises(InputError, match="mount Google Drive first"):
-        drive.publish(vm, absent)
+        results.publish(vm, absent)
     with pytest.raises(InputError, match="mount Google Drive first"):
-        drive.restore(absent, vm)
+        results.restore(absent, vm)
     assert not (tmp_path / "content").exists()
 
 
 def test_an_absent_workspace_is_told(mydrive, vm):
     with pytest.raises(InputError, match="no workspace"):
-        drive.publish(vm, mydrive)
+        results.publish(vm, mydrive)
 
 
 def test_nothing_published_yet_is_no_error(mydrive, vm, capfd):
-    assert drive.restore(mydrive / "celeba-full", vm) == 0
+    assert results.restore(mydrive / "celeba-full", vm) == 0
     assert "0 files taken" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("harm", ["cannot be read", "torn"])
 def test_an_unreadable_published_json_is_not_taken_for_an_empty_drive(harm, mydrive, vm, tmp_path):
     write_epoch(vm, 3)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     before = content(mydrive)
     fresh = tmp_path / "fresh"
     write_epoch(fresh, 1, run=1)
@@ -306,18 +308,18 @@ def test_an_unreadable_published_json_is_not_taken_for_an_empty_drive(harm, mydr
     with installed(FaultyDrive(mydrive)) as faulty:
         faulty.only = {"read": 5} if harm == "cannot be read" else {}
         with pytest.raises(InputError, match=r"does not answer|damaged"):
-            drive.publish(fresh, mydrive)
+            results.publish(fresh, mydrive)
     assert content(mydrive) == before
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_a_drive_that_is_away_for_a_moment_is_not_an_empty_one(length, mydrive, vm, tmp_path):
     write_epoch(vm, 3)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     before = content(mydrive)
     own, empty = tmp_path / "own", tmp_path / "empty"
     write_epoch(own, 1, run=1)
-    for function, arguments in ((drive.publish, (own, mydrive)), (drive.restore, (mydrive, empty))):
+    for function, arguments in ((results.publish, (own, mydrive)), (results.restore, (mydrive, empty))):
         with installed(FaultyDrive(mydrive)) as faulty:
             function(*arguments)
         for number in range(1, faulty.calls + 1):
@@ -326,7 +328,7 @@ def test_a_drive_that_is_away_for_a_moment_is_not_an_empty_one(length, mydrive, 
                 away.gone, away.gone_error = range(number, number + length), errno.ENOENT
                 try:
                     function(*arguments)
-                    assert function is drive.publish or content(empty) == content(vm)
+                    assert function is results.publish or content(empty) == content(vm)
                 except InputError as error:
                     assert "mount Google Drive first" in str(error)
             assert content(mydrive) == before
@@ -339,10 +341,10 @@ def test_faults_at_random_calls_lose_nothing(mydrive, vm, tmp_path):
         workspace, place = vm / str(seed), mydrive / str(seed)
         fill(workspace)
         with installed(FaultyDrive(mydrive, rate=0.1, seed=seed)) as faulty:
-            drive.publish(workspace, place)
+            results.publish(workspace, place)
             write_epoch(workspace / "autoencoder", 4)
-            drive.publish(workspace, place)
-            drive.restore(place, tmp_path / "fresh" / str(seed))
+            results.publish(workspace, place)
+            results.restore(place, tmp_path / "fresh" / str(seed))
         assert published(place) == content(workspace) == content(tmp_path / "fresh" / str(seed))
         struck += faulty.struck
     assert struck > 100
@@ -350,13 +352,13 @@ def test_faults_at_random_calls_lose_nothing(mydrive, vm, tmp_path):
 
 def test_a_drive_that_vanishes_while_publishing_keeps_the_state_before(mydrive, vm, tmp_path):
     write_epoch(vm, 1)
-    drive.publish(vm, mydrive)
+    results.publish(vm, mydrive)
     first = published(mydrive)
     with installed(FaultyDrive(mydrive)) as faulty:
         write_epoch(vm, 2)
         shutil.copytree(mydrive, tmp_path / "copy")
         shutil.copy(vm / ".mydrive.json", tmp_path / "seen")
-        drive.publish(vm, mydrive)
+        results.publish(vm, mydrive)
     after, calls = published(mydrive), faulty.calls
     for number in range(1, calls, 6):
         shutil.rmtree(mydrive)
@@ -365,11 +367,11 @@ def test_a_drive_that_vanishes_while_publishing_keeps_the_state_before(mydrive, 
         with installed(FaultyDrive(mydrive)) as faulty:
             faulty.gone = range(number, 10**9)
             try:
-                drive.publish(vm, mydrive)
+                results.publish(vm, mydrive)
             except InputError as error:
                 assert "does not answer" in str(error)
         assert published(mydrive) in (first, after)
-        drive.publish(vm, mydrive)
+        results.publish(vm, mydrive)
         assert published(mydrive) == after
 
 
@@ -388,7 +390,7 @@ def test_what_is_published_belongs_together_while_a_training_writes(mydrive, vm)
     try:
         epochs = set()
         for _ in range(12):
-            drive.publish(vm, mydrive)
+            results.publish(vm, mydrive)
             found = published(mydrive)
             state = json.loads(found["state.json"])
             assert hashlib.sha256(found[state["weights"]]).hexdigest() == state["weights_sha256"]
@@ -420,7 +422,9 @@ def test_no_version_is_lost_whatever_two_machines_do(seed, mydrive, tmp_path):
         elif action != "delete" and machine.exists():
             with installed(FaultyDrive(tmp_path)) as faulty, suppress(KeyboardInterrupt):
                 faulty.killed_from = rng.randrange(400)  # most calls need fewer to finish
-                drive.publish(machine, mydrive) if action == "publish" else drive.restore(mydrive, machine)
+                results.publish(machine, mydrive) if action == "publish" else results.restore(
+                    mydrive, machine
+                )
         elif action == "delete" and path.exists():
             last[path] = path.read_text()
             path.unlink()

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from helpers import ellipses, pieces
-from helpers.workspace import InputError
+from helpers import ellipses
+from helpers.files import InputError
+from helpers.latent import pieces
 
 COVARIANCES = [
     [[4.0, 0.0], [0.0, 1.0]],

@@ -12,11 +12,14 @@ import simplejpeg
 from matplotlib.colors import to_rgba
 from nbclient import NotebookClient
 
-from helpers import explorer, explorer_figures, planes
-from helpers.figures import COLOURS
-from helpers.latent import trim_outliers
-from helpers.planes import Settings
-from helpers.workspace import InputError, project_root
+from helpers.explorer import picture, widgets
+from helpers.explorer import space as space_module
+from helpers.explorer.space import Settings
+from helpers.figures import style
+from helpers.figures.style import COLOURS
+from helpers.files import InputError, project_root
+from helpers.latent.fits import trim_outliers
+from helpers.sampling import samplers as samplers_module
 
 MOVES = {
     "coordinates": "original",
@@ -48,7 +51,7 @@ def z():
 
 @pytest.fixture(scope="module")
 def space(z):
-    return planes.prepare_space(z)
+    return space_module.prepare_space(z)
 
 
 class Decoder:
@@ -75,7 +78,7 @@ class Sampler:
 
 def build(space, decoder=None, settings=None, sampler=None, samplers=None):
     samplers = {"some": Sampler(), "others": Sampler()} if samplers is None else samplers
-    return explorer.build_explorer(
+    return widgets.build_explorer(
         space, decoder or Decoder(), "autoencoder", settings or Settings(), sampler, samplers
     )
 
@@ -101,7 +104,7 @@ def test_a_picture_drawn_in_parts_is_the_one_that_matplotlib_saves_as_a_whole(sp
     live = build(space)
     for name, value in MOVES.items():
         live.controls[name].value = value
-    figure, file = explorer.draw_static(space, Decoder(), "autoencoder", Settings(**MOVES))[0], io.BytesIO()
+    figure, file = widgets.draw_static(space, Decoder(), "autoencoder", Settings(**MOVES))[0], io.BytesIO()
     figure.savefig(file, format="rgba")
     whole = np.frombuffer(file.getvalue(), np.uint8).reshape(432, 998, 4)[:, :, :3].astype(int)
     difference = np.abs(pixels(live.picture.value) - whole).max(axis=2)
@@ -129,7 +132,7 @@ def test_the_decoder_gets_the_picked_point_and_only_when_it_is_another_one(z, sp
 
 def test_the_picture_says_how_many_points_are_left_and_how_far_the_picked_one_is(z, space):
     settings = Settings(fact=1.35, n_std=2.5, pick_first=3, pick_second=4)
-    figure = explorer.draw_static(space, Decoder(), "autoencoder", settings)[0]
+    figure = widgets.draw_static(space, Decoder(), "autoencoder", settings)[0]
     data, surrogate, face = figure.axes
     left = int(trim_outliers(z, 1.35).sum())
     assert 0 < left < 1500
@@ -141,7 +144,7 @@ def test_the_picture_says_how_many_points_are_left_and_how_far_the_picked_one_is
     ]
     assert np.array_equal(
         face.images[0].get_array()[0, 0],
-        (255 * Decoder()(planes.point_of_plane(space, settings)[None])[0, 0, 0] + 0.5).astype(int),
+        (255 * Decoder()(space_module.point_of_plane(space, settings)[None])[0, 0, 0] + 0.5).astype(int),
     )
     assert [axis.get_xlabel() for axis in (data, surrogate)] == ["PC 0 (no unit)"] * 2
     assert data.get_ylabel() == "PC 1 (no unit)"
@@ -154,7 +157,7 @@ def test_the_picture_says_how_many_points_are_left_and_how_far_the_picked_one_is
     assert len(data.lines[1].get_xdata()) == left
     assert data.get_xlim() == surrogate.get_xlim()
     assert data.get_aspect() == 1
-    assert data.lines[3].get_xydata()[0] == pytest.approx(planes.place_in_plane(space, settings))
+    assert data.lines[3].get_xydata()[0] == pytest.approx(space_module.place_in_plane(space, settings))
 
 
 def test_what_cannot_be_drawn_is_said_and_the_picture_stays(space):
@@ -170,7 +173,7 @@ def test_what_cannot_be_drawn_is_said_and_the_picture_stays(space):
 
 def test_there_are_no_axes_beyond_those_of_the_coordinates():
     rng = np.random.default_rng(0)
-    few = planes.prepare_space(rng.standard_normal((12, 20)).astype(np.float32))
+    few = space_module.prepare_space(rng.standard_normal((12, 20)).astype(np.float32))
     live = build(few, settings=Settings("original", 19, 2))
     live.controls["coordinates"].value = "PCA"
     assert (live.controls["first"].max, live.controls["first"].value) == (10, 10)
@@ -202,19 +205,19 @@ def test_a_sampler_is_fitted_to_the_points_left_and_its_faces_make_a_sheet(z, sp
 
 
 def test_a_sampler_gets_no_more_points_than_it_can_be_waited_for(space, monkeypatch):
-    monkeypatch.setattr(explorer_figures, "FITTED_POINTS", 100)
+    monkeypatch.setattr(picture, "FITTED_POINTS", 100)
     sampler = Sampler()
-    figure = explorer_figures.show_sheet(space, Decoder(), np.inf, "some", sampler, seed=1)
+    figure = picture.draw_sheet(space, Decoder(), np.inf, "some", sampler, seed=1)
     assert sampler.fitted[0].shape == (100, 6)
     assert "100 of the 1,500" in figure.get_suptitle()
     assert len(figure.axes) == 16
 
 
 def test_all_samplers_of_the_series_can_be_chosen(space, monkeypatch):
-    monkeypatch.setattr(explorer_figures, "show_faces", lambda rows, title: plt.figure(figsize=(1, 1)))
+    monkeypatch.setattr(style, "show_faces", lambda rows, title: plt.figure(figsize=(1, 1)))
     decoder = Decoder()
-    live = build(space, decoder, samplers=explorer.SAMPLERS)
-    for number, name in enumerate(explorer.SAMPLERS, start=2):
+    live = build(space, decoder, samplers=samplers_module.SAMPLERS)
+    for number, name in enumerate(samplers_module.SAMPLERS, start=2):
         live.controls["sampler"].value = name
         assert live.message.value == ""
         assert len(decoder.calls) == number
@@ -223,20 +226,20 @@ def test_all_samplers_of_the_series_can_be_chosen(space, monkeypatch):
 
 
 def test_without_a_front_end_there_are_figures_and_no_widgets(z, monkeypatch):
-    monkeypatch.setattr(explorer, "build_explorer", None)
-    assert not explorer.has_front_end()
-    explorer.explore(z, Decoder(), sampler="some", samplers={"some": Sampler()})
+    monkeypatch.setattr(widgets, "build_explorer", None)
+    assert not widgets.has_front_end()
+    widgets.explore(z, Decoder(), sampler="some", samplers={"some": Sampler()})
     figures = [plt.figure(number) for number in plt.get_fignums()]
     assert [len(figure.axes) for figure in figures] == [3, 16]
 
 
 def test_beside_the_widgets_the_notebook_keeps_the_first_picture(z, monkeypatch):
     shown = []
-    monkeypatch.setattr(explorer, "display", lambda content, raw: shown.append(content))
-    explorer.explore(z, Decoder(), live=True)
+    monkeypatch.setattr(widgets, "display", lambda content, raw: shown.append(content))
+    widgets.explore(z, Decoder(), live=True)
     (content,) = shown
     assert pixels(base64.b64decode(content["image/jpeg"])).shape == (432, 998, 3)
-    box = content[explorer.WIDGET_VIEW]["model_id"]
+    box = content[widgets.WIDGET_VIEW]["model_id"]
     assert box
     assert plt.get_fignums() == []
 
@@ -249,7 +252,7 @@ def test_an_executed_notebook_holds_a_picture_and_no_state_of_widgets():
     (output,) = notebook.cells[0].outputs
     assert output.output_type == "display_data"
     assert "image/png" in output.data
-    assert explorer.WIDGET_VIEW not in output.data
+    assert widgets.WIDGET_VIEW not in output.data
     assert "widgets" not in notebook.metadata
 
 

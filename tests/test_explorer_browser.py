@@ -12,7 +12,7 @@ import urllib.request
 import nbformat
 import pytest
 
-from helpers.workspace import project_root
+from helpers.files import project_root
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NOTEBOOK = """\

@@ -7,9 +7,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
-from helpers import figures, monitor
-from helpers.memory_watch import Sample
-from helpers.models import build_decoder, build_encoder
+from helpers.figures import curves as curves_module
+from helpers.figures import style
+from helpers.models.networks import build_decoder, build_encoder
+from helpers.monitor import readings
+from helpers.monitor.watch import Sample
 
 RNG = np.random.default_rng(0)
 LOG = [{"epoch": n, "total_loss": 100 / n, "val_total_loss": 110 / n} for n in range(1, 6)]
@@ -21,12 +23,12 @@ pytestmark = pytest.mark.usefixtures("close_figures")
 def draw(name):
     radii = {"autoencoder": RNG.normal(16, 2, 500), "surrogate": RNG.normal(16, 1, 500)}
     return {
-        "loss": lambda: figures.plot_loss(LOG, "title"),
-        "radii": lambda: figures.plot_radii(radii, 0.5, "title", posts_peak=16.75),
-        "errors": lambda: figures.plot_errors(
+        "loss": lambda: curves_module.plot_loss(LOG, "title"),
+        "radii": lambda: curves_module.plot_radii(radii, 0.5, "title", posts_peak=16.75),
+        "errors": lambda: curves_module.plot_errors(
             {"held out": RNG.random(50) + 0.1, "N(0, 1)": RNG.random(50) + 1}, 1.0, "title", "relative error"
         ),
-        "curves": lambda: figures.plot_curves(
+        "curves": lambda: curves_module.plot_curves(
             {"autoencoder": ([1, 2], [3, 4]), "a run": ([1, 2], [4, 3])}, "title", "epoch", "loss (nats)"
         ),
     }[name]()
@@ -45,25 +47,25 @@ def test_a_quantity_keeps_its_colour():
     loss = {line.get_label(): line.get_color() for line in draw("loss").axes[0].lines}
     errors = {patch.get_label(): patch.get_edgecolor() for patch in draw("errors").axes[0].patches}
     assert to_rgba(loss["held out"]) == errors["held out"]
-    assert len(set(figures.COLOURS.values())) == len(figures.COLOURS)
+    assert len(set(style.COLOURS.values())) == len(style.COLOURS)
 
 
 def test_radii_are_drawn_as_counts():
     radii = np.array([1.1, 1.2, 1.7])
-    axis = figures.plot_radii({"autoencoder": radii}, 0.5, "title").axes[0]
+    axis = curves_module.plot_radii({"autoencoder": radii}, 0.5, "title").axes[0]
     assert axis.lines[0].get_xydata().tolist() == [[1.25, 2], [1.75, 1]]
 
 
 def test_runs_of_one_quantity_share_the_colour_and_differ_in_style():
     radii = {f"seed {n}": RNG.normal(16, 2, 100) for n in (1, 2, 3)}
-    lines = figures.plot_radii(radii, 0.5, "title").axes[0].lines
-    assert {line.get_color() for line in lines} == {figures.COLOURS["autoencoder"]}
+    lines = curves_module.plot_radii(radii, 0.5, "title").axes[0].lines
+    assert {line.get_color() for line in lines} == {style.COLOURS["autoencoder"]}
     assert len({line.get_linestyle() for line in lines}) == 3
 
 
 def test_sheet_shows_every_image_once_beside_its_label():
     images = RNG.random((7, 96, 96, 3), dtype=np.float32)
-    figure = figures.show_faces({"first": images[:4], "second": images[4:]}, "title")
+    figure = style.show_faces({"first": images[:4], "second": images[4:]}, "title")
     shown = [axis.images[0].get_array() for axis in figure.axes if axis.images]
     assert np.array_equal(np.stack(shown), images)
     assert [figure.axes[i].get_ylabel() for i in (0, 4)] == ["first", "second"]
@@ -75,14 +77,14 @@ def test_the_parameter_picture_accounts_for_all_but_normalisation_outside_convol
         "encoder": build_encoder(z_dim=8, filters=(4, 4), variational=True, batch_norm=True, extra_dense=8),
         "decoder": build_decoder(z_dim=8, filters=(4, 4)),
     }
-    axis = figures.plot_parameters(networks, "title").axes[0]
+    axis = curves_module.plot_parameters(networks, "title").axes[0]
     widths = np.array([[bar.get_width() for bar in container] for container in axis.containers])
     counts = [network.count_params() / 1e6 for network in networks.values()]
     assert widths.sum(axis=0) == pytest.approx(counts, rel=1e-6)
 
 
 def test_bars_carry_their_values():
-    axis = figures.plot_bars({"a": 1.5, "b": 3.0}, "title", "radius", reference=("post", 2.0)).axes[0]
+    axis = curves_module.plot_bars({"a": 1.5, "b": 3.0}, "title", "radius", reference=("post", 2.0)).axes[0]
     assert [bar.get_width() for bar in axis.patches] == [1.5, 3.0]
     assert {text.get_text().strip() for text in axis.texts} == {"1.5", "3"}
     assert axis.get_xlabel() == "radius"
@@ -90,16 +92,16 @@ def test_bars_carry_their_values():
 
 def test_a_quantity_keeps_its_colour_among_other_curves():
     curves = {label: ([0], [1]) for label in ("x", "held out", "without, train", "N(0, 1)")}
-    axis = figures.plot_curves(curves, "t", "x", "y").axes[0]
+    axis = curves_module.plot_curves(curves, "t", "x", "y").axes[0]
     colours = {line.get_label(): line.get_color() for line in axis.lines}
-    assert colours["held out"] == figures.COLOURS["held out"] != colours["x"]
-    assert colours["without, train"] == figures.COLOURS["train"] != colours["x"]
-    assert colours["N(0, 1)"] == figures.COLOURS["N(0, 1)"]  # its comma separates nothing
+    assert colours["held out"] == style.COLOURS["held out"] != colours["x"]
+    assert colours["without, train"] == style.COLOURS["train"] != colours["x"]
+    assert colours["N(0, 1)"] == style.COLOURS["N(0, 1)"]  # its comma separates nothing
 
 
 def kept_picture(figure):
     """Name of the form and pixels of what a notebook keeps of a figure."""
-    figures.set_figure_format()
+    style.set_figure_format()
     kept, _ = InteractiveShell.instance().display_formatter.format(figure)
     (kind,) = [kind for kind in kept if kind.startswith("image/")]
     return kind, Image.open(BytesIO(b64decode(kept[kind])))
@@ -110,7 +112,7 @@ def test_notebooks_keep_lines_as_small_pictures_in_their_own_colours():
     assert (kind, picture.mode) == ("image/png", "P")
     pixels = np.asarray(picture.convert("RGB")).astype(int).reshape(-1, 3)
     for label in ("autoencoder", "surrogate", "post"):
-        colour = np.array(to_rgb(figures.COLOURS[label])) * 255
+        colour = np.array(to_rgb(style.COLOURS[label])) * 255
         assert np.abs(pixels - colour).max(axis=1).min() < 12
 
 
@@ -118,16 +120,16 @@ def test_notebooks_keep_photographs_as_jpeg():
     y, x = np.mgrid[:96, :96] / 96
     noise = np.random.default_rng(0).normal(0, 0.03, (6, 96, 96, 3))
     faces = np.stack([x, y, (x + y) / 2], axis=-1) * np.linspace(0.5, 1, 6)[:, None, None, None] + noise
-    assert kept_picture(figures.show_faces({"row": faces.clip(0, 1)}, "title"))[0] == "image/jpeg"
+    assert kept_picture(style.show_faces({"row": faces.clip(0, 1)}, "title"))[0] == "image/jpeg"
 
 
 def test_memory_over_time_shows_process_machine_gpu_and_limit():
-    gpu = monitor.GpuMemory("Tesla T4", 3e9, 16e9)
+    gpu = readings.GpuMemory("Tesla T4", 3e9, 16e9)
     for gpus, names in (((), 0), ((gpu,), 1)):
         samples = [
             Sample(
                 t,
-                monitor.Memory(
+                readings.Memory(
                     process=t * 1e9,
                     process_peak=0,
                     machine_used=5e9,
@@ -138,7 +140,7 @@ def test_memory_over_time_shows_process_machine_gpu_and_limit():
             )
             for t in (0.0, 1.0, 2.0)
         ]
-        axis = figures.plot_memory(samples, 11e9, "Memory").axes[0]
+        axis = curves_module.plot_memory(samples, 11e9, "Memory").axes[0]
         lines = {line.get_label(): line for line in axis.get_lines()}
         assert len(lines) == 3 + names
         np.testing.assert_allclose(lines["this process"].get_ydata(), [0, 1, 2])

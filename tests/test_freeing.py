@@ -6,20 +6,21 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import freeing, models, monitor, training
-from helpers.freeing import Freed, format_freed
+from helpers.models import networks, training
+from helpers.monitor import readings
+from helpers.monitor.readings import Freed, format_freed
 
 
 def test_garbage_in_circles_is_collected_and_counted():
-    freeing.free()  # what other tests of this process left behind would be counted as well
+    readings.free()  # what other tests of this process left behind would be counted as well
     gc.disable()
     try:
         circle = [np.ones(25_000_000)]  # 200 MB
         circle.append(circle)
-        held = monitor.memory().process
+        held = readings.memory().process
         del circle
-        assert monitor.memory().process > held - 50e6
-        freed = freeing.free()
+        assert readings.memory().process > held - 50e6
+        freed = readings.free()
     finally:
         gc.enable()
     assert 180e6 < freed.collected < 220e6
@@ -28,25 +29,25 @@ def test_garbage_in_circles_is_collected_and_counted():
 
 def test_keras_forgets_models_but_not_the_precision():
     training.choose_precision("mixed_bfloat16")
-    first = models.build_encoder(z_dim=4, filters=(2, 2, 2, 2)).layers[1].name
-    freeing.free()
+    first = networks.build_encoder(z_dim=4, filters=(2, 2, 2, 2)).layers[1].name
+    readings.free()
     assert keras.config.dtype_policy().name == "mixed_bfloat16"
-    assert models.build_encoder(z_dim=4, filters=(2, 2, 2, 2)).layers[1].name == first
+    assert networks.build_encoder(z_dim=4, filters=(2, 2, 2, 2)).layers[1].name == first
     training.choose_precision("float32")
 
 
 def test_a_model_that_is_in_use_survives():
-    network = models.build_encoder(z_dim=4, filters=(2, 2, 2, 2))
+    network = networks.build_encoder(z_dim=4, filters=(2, 2, 2, 2))
     images = np.random.default_rng(1).random((3, 96, 96, 3), np.float32)
     before = network.predict_on_batch(images)
-    freeing.free()
+    readings.free()
     np.testing.assert_array_equal(network.predict_on_batch(images), before)
 
 
 def train_steps(batches, between):
     """Losses of a new network after training steps on these batches, and what is done between two of them."""
     keras.utils.set_random_seed(1)
-    network = models.Autoencoder(z_dim=4, filters=(2, 2, 2, 2))
+    network = networks.Autoencoder(z_dim=4, filters=(2, 2, 2, 2))
     network.compile(optimizer=keras.optimizers.Adam())
     losses = []
     for batch in batches:
@@ -58,12 +59,12 @@ def train_steps(batches, between):
 def test_a_training_goes_on_as_if_nothing_had_been_freed():
     rng = np.random.default_rng(1)
     batches = [rng.random((n, 96, 96, 3), np.float32) for n in (3, 3, 2, 5, 3)]  # other sizes are traced anew
-    assert train_steps(batches, freeing.free) == train_steps(batches, lambda: None)
+    assert train_steps(batches, readings.free) == train_steps(batches, lambda: None)
 
 
 def test_the_parts_add_up():
-    before = monitor.memory().process
-    freed = freeing.free()
+    before = readings.memory().process
+    freed = readings.free()
     assert sum(freed[:-1]) == pytest.approx(before - freed.held, abs=20e6)
 
 

@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from helpers import contours, gaussian_figures, latent
-from helpers.figures import COLOURS
-from helpers.point_figures import HIGHLIGHT
+from helpers import density as density_module
+from helpers.figures import clouds
+from helpers.figures import planes as planes_module
+from helpers.figures.style import COLOURS, HIGHLIGHT
+from helpers.latent import fits as fits_module
+from helpers.latent import marginals
 
 RNG = np.random.default_rng(0)
 N_STDS = (2, 3)
@@ -18,7 +21,7 @@ def cloud(n=2000, d=2):
 
 
 def plane(n=2000):
-    return contours.draw_plane(cloud(n), N_STDS)
+    return density_module.plane_density(cloud(n), N_STDS)
 
 
 def legend_of(figure):
@@ -28,7 +31,7 @@ def legend_of(figure):
 def test_heat_maps_share_one_scale_and_name_their_components():
     rho = np.corrcoef(cloud(200, 5).T)
     panels = {"all": (rho, None), "strongest": (rho[:2, :2], [7, 9])}
-    figure = gaussian_figures.plot_pearson(panels, "title")
+    figure = planes_module.plot_pearson(panels, "title")
     pictures = [axis.images[0] for axis in figure.axes[:2]]
     assert all(picture.get_clim() == (-1, 1) for picture in pictures)
     assert np.array_equal(pictures[0].get_array(), rho)
@@ -40,7 +43,7 @@ def test_heat_maps_share_one_scale_and_name_their_components():
 
 def test_contours_lie_under_their_ellipses_in_named_planes():
     panels = {f"fact {n}: PC 2 / PC 3": plane() for n in range(3)} | {"axis 1 / axis 7": plane()}
-    figure = gaussian_figures.plot_contours(panels, N_STDS, "title", columns=3)
+    figure = planes_module.plot_contours(panels, N_STDS, "title", columns=3)
     shown = [axis for axis in figure.axes if axis.get_visible()]
     assert [axis.get_title() for axis in shown] == ["fact 0", "fact 1", "fact 2", ""]
     assert [(axis.get_xlabel(), axis.get_ylabel()) for axis in shown[2:]] == [
@@ -64,7 +67,7 @@ def test_contours_lie_under_their_ellipses_in_named_planes():
 
 
 def test_centres_are_marked_where_they_are_given():
-    figure = gaussian_figures.plot_contours(
+    figure = planes_module.plot_contours(
         {"x / y": plane()}, N_STDS, "title", label="surrogate", centres={"x / y": (0.5, -0.5)}
     )
     assert figure.axes[0].lines[-1].get_xydata().tolist() == [[0.5, -0.5]]
@@ -75,7 +78,7 @@ def test_centres_are_marked_where_they_are_given():
 
 def test_all_planes_make_a_triangle():
     planes = {pair: plane(300) for pair in ((0, 1), (0, 2), (1, 2))}
-    figure = gaussian_figures.plot_all_planes(planes, N_STDS, "title")
+    figure = planes_module.plot_all_planes(planes, N_STDS, "title")
     places = [axis.get_subplotspec() for axis in figure.axes]
     assert [(place.rowspan.start, place.colspan.start) for place in places] == [(0, 0), (1, 0), (1, 1)]
     assert [(axis.get_xlabel(), axis.get_ylabel()) for axis in figure.axes] == [
@@ -91,7 +94,7 @@ def test_all_planes_make_a_triangle():
 def test_scatter_shows_points_ellipses_and_centre():
     points, drawn = cloud(500), plane()
     panels = {"axis 1 / axis 2": (points, drawn.ellipses, (0.1, 0.2))}
-    figure = gaussian_figures.plot_scatter(panels, N_STDS, "title")
+    figure = planes_module.plot_scatter(panels, N_STDS, "title")
     axis = figure.axes[0]
     assert np.allclose(axis.collections[0].get_offsets(), points)
     assert tuple(axis.collections[0].get_facecolor()[0]) == to_rgba(COLOURS["autoencoder"])
@@ -103,8 +106,8 @@ def test_scatter_shows_points_ellipses_and_centre():
 
 def test_overview_puts_every_density_on_its_own_gaussian():
     z = cloud(50_000, 5)
-    counted, fits = latent.number_densities(z, 0.25), latent.fit_gaussians(z, 0.25)
-    figure = gaussian_figures.plot_overview("autoencoder", counted, (*counted, fits), 0.25, "title")
+    counted, fits = marginals.number_densities(z, 0.25), fits_module.fit_gaussians(z, 0.25)
+    figure = clouds.plot_overview("autoencoder", counted, (*counted, fits), 0.25, "title")
     left, right = figure.axes
     assert len(left.lines) == 5
     assert np.array_equal(left.lines[4].get_ydata(), counted[1][:, 4])
@@ -121,7 +124,7 @@ def test_overview_puts_every_density_on_its_own_gaussian():
 def test_relations_share_the_quantity_they_are_about():
     x, y = cloud(300).T
     panels = {"contrast": (x, y, "rank correlation 0.5"), "brightness": (-x, y, "rank correlation 0.0")}
-    figure = gaussian_figures.plot_relations(panels, "title", "scale s")
+    figure = clouds.plot_relations(panels, "title", "scale s")
     assert [axis.get_xlabel() for axis in figure.axes] == list(panels)
     assert [axis.get_title() for axis in figure.axes] == [note for _, _, note in panels.values()]
     assert figure.axes[0].get_ylabel() == "scale s"
@@ -129,9 +132,9 @@ def test_relations_share_the_quantity_they_are_about():
 
 
 def test_variants_stand_below_each_other_with_the_same_columns():
-    density = latent.number_densities(cloud(1000, 4), 0.25)
+    density = marginals.number_densities(cloud(1000, 4), 0.25)
     rows = {name: (*density, {"PC 0 / PC 1": plane(), "PC 2 / PC 3": plane()}) for name in ("one", "two")}
-    figure = gaussian_figures.plot_variants(rows, N_STDS, "title")
+    figure = planes_module.plot_variants(rows, N_STDS, "title")
     grid = np.array(figure.axes).reshape(2, 3)
     assert [axis.get_ylabel() for axis in grid[:, 0]] == list(rows)
     assert [axis.get_xlabel() for axis in grid[0, 1:]] == ["PC 0", "PC 2"]

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import images
-from helpers.profiles import get_profile
-from helpers.workspace import InputError, read_json, write_json
+from helpers import study
+from helpers.files import InputError, read_json, write_json
+from helpers.models import images
+from helpers.workspace import get_profile
 
 
 def batches(packed, **options):
@@ -70,7 +71,7 @@ def test_own_photos_keep_their_largest_central_square(tmp_path, monkeypatch):
         pixels = np.zeros((400, 600, 3), np.uint8)
         pixels[:, 100:500] = 10 * number + 100  # the central square, and nothing of it left out
         Image.fromarray(pixels).save(tmp_path / "photos" / f"{number:02d}.jpg")
-    folder = images.ensure_images(tmp_path / "photos", get_profile("smoke"))
+    folder = study.ensure_images(tmp_path / "photos", get_profile("smoke"))
     packed_images = np.load(folder / "images.npy")
     assert packed_images.shape == (12, 96, 96, 3)
     assert read_json(folder / "manifest.json")["crop"] == 0
@@ -79,7 +80,7 @@ def test_own_photos_keep_their_largest_central_square(tmp_path, monkeypatch):
 
 def test_pictures_of_celebas_size_are_cut_as_celeba(faces_archive, tmp_path, monkeypatch):
     monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path))
-    folder = images.ensure_images(faces_archive, get_profile("smoke"))
+    folder = study.ensure_images(faces_archive, get_profile("smoke"))
     assert read_json(folder / "manifest.json")["crop"] == 148
 
 
@@ -87,7 +88,7 @@ def test_data_without_images_is_said_in_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path / "results"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty"):
-        images.ensure_images(tmp_path / "empty", get_profile("smoke"))
+        study.ensure_images(tmp_path / "empty", get_profile("smoke"))
 
 
 def test_attribute_names_stand_in_the_order_of_the_columns(packed, tmp_path):

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import inception
-from helpers.workspace import InputError
+from helpers.files import InputError
+from helpers.models import judging
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def small(monkeypatch):
 
 
 def test_images_arrive_enlarged_and_between_minus_one_and_one(small):
-    network = inception.load_inception()
+    network = judging.load_inception()
     assert network.get_layer("enlarge").output.shape == (None, 299, 299, 3)
     images = np.stack([np.zeros((96, 96, 3)), np.ones((96, 96, 3)), np.full((96, 96, 3), 0.75)])
     features = network.predict(images.astype(np.float32), verbose=0)
@@ -33,7 +33,7 @@ def test_all_is_computed_in_float32_under_a_mixed_policy(small):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        network = inception.load_inception()
+        network = judging.load_inception()
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy(policy)
@@ -42,10 +42,10 @@ def test_all_is_computed_in_float32_under_a_mixed_policy(small):
 
 def test_missing_weights_get_one_clear_sentence(small):
     with pytest.raises(InputError, match="can be neither found nor downloaded here"):
-        inception.load_inception(weights="missing")
+        judging.load_inception(weights="missing")
 
 
 def test_the_real_network_gives_2048_features():
-    network = inception.load_inception(weights=None)
+    network = judging.load_inception(weights=None)
     assert network.output_shape == (None, 2048)
     assert network.input_shape == (None, 96, 96, 3)

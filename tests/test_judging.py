@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from helpers import judging
-from helpers.workspace import InputError
+from helpers.files import InputError
+from helpers.models import judging
 
 Z_DIM, N = 6, 40
 MIXING = np.random.default_rng(1).standard_normal((Z_DIM, 16 * 16 * 3)).astype(np.float32)

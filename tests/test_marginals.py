@@ -2,23 +2,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from helpers import marginals
-from helpers.workspace import InputError
+from helpers.files import InputError
+from helpers.latent import covariance, marginals
 
 
 def test_off_diagonal_statistics_of_a_small_matrix():
     matrix = np.array([[1, 0.5, -0.1], [0.5, 1, 0.3], [-0.1, 0.3, 1]])
-    found = marginals.off_diagonal_statistics(matrix, threshold=0.2)
+    found = covariance.off_diagonal_statistics(matrix, threshold=0.2)
     assert found == pytest.approx((0.3, 0.5, 2 / 3))
-    assert marginals.off_diagonal_statistics(matrix, threshold=0.5).share_above == 0
-    assert marginals.off_diagonal_statistics(np.eye(4)) == (0, 0, 0)
+    assert covariance.off_diagonal_statistics(matrix, threshold=0.5).share_above == 0
+    assert covariance.off_diagonal_statistics(np.eye(4)) == (0, 0, 0)
 
 
 def test_strongest_pairs_come_in_order_with_their_signs():
     z = np.random.default_rng(0).standard_normal((50_000, 6))
     z[:, 4] = 0.5 * z[:, 4] - z[:, 1]
     z[:, 5] = z[:, 5] + 0.5 * z[:, 0]
-    pairs, correlations = marginals.strongest_pairs(np.corrcoef(z, rowvar=False), 2)
+    pairs, correlations = covariance.strongest_pairs(np.corrcoef(z, rowvar=False), 2)
     assert pairs.tolist() == [[1, 4], [0, 5]]
     assert correlations == pytest.approx([-1 / np.sqrt(1.25), 0.5 / np.sqrt(1.25)], abs=0.01)
 

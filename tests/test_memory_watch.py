@@ -9,10 +9,11 @@ import time
 import numpy as np
 import pytest
 
-from helpers import memory_guard, memory_watch
-from helpers.memory_guard import MemoryLimitReached
-from helpers.memory_watch import MemoryWatch, Sample, Stage
-from helpers.monitor import BackendVram, GpuMemory, Memory, memory
+from helpers.models import images, networks, training
+from helpers.monitor import watch as watch_module
+from helpers.monitor.backend import BackendVram
+from helpers.monitor.readings import GpuMemory, Memory, memory
+from helpers.monitor.watch import MemoryLimitReached, MemoryWatch, Sample, Stage
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, or needs Linux' data limit")
 
@@ -31,14 +32,14 @@ def watch():
 
 
 def test_the_default_limit_is_below_what_colab_gives():
-    assert memory_guard.default_limit() <= 11e9 < 12.7e9 - 1.4e9
+    assert watch_module.default_limit() <= 11e9 < 12.7e9 - 1.4e9
 
 
 def test_a_stage_knows_its_peak_and_what_is_left(watch):
     watching = watch()
     with watching.stage("large array"):
         array = np.ones(40_000_000)  # 320 MB
-        time.sleep(3 * memory_watch.CHECK_SECONDS + memory_watch.SAMPLE_SECONDS)
+        time.sleep(3 * watch_module.CHECK_SECONDS + watch_module.SAMPLE_SECONDS)
         del array
     with watching.stage("nothing"):
         pass
@@ -46,7 +47,7 @@ def test_a_stage_knows_its_peak_and_what_is_left(watch):
     assert 300e6 < large.peak - large.before < 400e6
     assert large.after < large.peak - 250e6
     assert nothing.peak - nothing.before < 50e6
-    assert large.seconds >= memory_watch.SAMPLE_SECONDS
+    assert large.seconds >= watch_module.SAMPLE_SECONDS
     assert [stage.label for stage in watching.stages] == ["large array", "nothing"]
     assert len(watching.samples) > 4
     seconds = [sample.seconds for sample in watching.samples]
@@ -56,7 +57,7 @@ def test_a_stage_knows_its_peak_and_what_is_left(watch):
 @needs_linux
 def test_a_peak_between_two_readings_is_not_missed(watch):
     code = """
-        from helpers.memory_watch import MemoryWatch
+        from helpers.monitor.watch import MemoryWatch
         import numpy as np
         watch = MemoryWatch()
         with watch.stage("short"):
@@ -96,7 +97,7 @@ def test_what_grows_is_stopped_with_a_sentence(watch):
         grow(2000)
     assert "freeing.free()" in str(told.value)
     assert watching.stages[0].peak < watching.guard.limit + 300e6
-    time.sleep(3 * memory_watch.CHECK_SECONDS)  # nothing comes after it
+    time.sleep(3 * watch_module.CHECK_SECONDS)  # nothing comes after it
 
 
 def test_outside_a_stage_nothing_is_stopped(watch):
@@ -110,7 +111,7 @@ def test_after_the_limit_there_is_room_to_clean_up(watch):
     with watching.stage("clean up"):
         small = grow(50)
         held.clear()
-        time.sleep(3 * memory_watch.CHECK_SECONDS)
+        time.sleep(3 * watch_module.CHECK_SECONDS)
     assert len(small) == 5
     with pytest.raises(MemoryLimitReached), watching.stage("grows on"):
         grow(2000)
@@ -125,7 +126,7 @@ def test_a_single_allocation_far_beyond_the_limit_is_refused_at_once(watch):
     assert watching.stages[0].peak - watching.stages[0].before < 100e6
     with watching.stage("fits"):
         assert np.ones(25_000_000).nbytes == 200_000_000
-    assert memory_guard._data_limits() == watching.guard.former
+    assert watch_module._data_limits() == watching.guard.former
 
 
 def test_stages_may_lie_within_each_other(watch):
@@ -140,12 +141,12 @@ def test_stages_may_lie_within_each_other(watch):
 
 
 def test_the_record_stays_small(watch, monkeypatch):
-    monkeypatch.setattr(memory_watch, "MOST_SAMPLES", 10)
+    monkeypatch.setattr(watch_module, "MOST_SAMPLES", 10)
     watching = watch()
     for _ in range(100):
         watching._take()
     assert len(watching.samples) <= 11
-    assert watching.every > memory_watch.SAMPLE_SECONDS
+    assert watching.every > watch_module.SAMPLE_SECONDS
     assert watching.samples[0].seconds < watching.samples[-1].seconds
 
 
@@ -153,7 +154,7 @@ CELLS = """
     from IPython.core.interactiveshell import InteractiveShell
     shell = InteractiveShell.instance(colors="NoColor")
     cells = [
-        "from helpers import memory_watch, monitor; import numpy as np, time",
+        "from helpers import monitor; import numpy as np, time",
         "watch = memory_watch.start(monitor.memory().process + 200e6)",
         "# comment\\nparts = []\\nwhile True:\\n    parts.append(np.ones(1_250_000)); time.sleep(0.01)",
         "del parts; x = 1",
@@ -196,19 +197,18 @@ def test_the_table_has_the_figures_of_a_gpu():
         return Memory(process, 0, int(5e9), int(13e9), (GpuMemory("T4", vram, 16e9),), BackendVram(own, own))
 
     samples = [Sample(0.0, reading(1e9, 2e9, 1e9)), Sample(1.0, reading(3e9, 6e9, 4e9))]
-    stage = memory_watch._summarise("train", samples, samples[0], Sample(2.0, reading(2e9, 3e9, 4.5e9)))
+    stage = watch_module._summarise("train", samples, samples[0], Sample(2.0, reading(2e9, 3e9, 4.5e9)))
     assert stage == Stage("train", 2.0, 1e9, 2e9, 3e9, 5e9, 6e9, 4.5e9)
-    head, line = memory_watch.format_peaks([stage]).splitlines()
+    head, line = watch_module.format_peaks([stage]).splitlines()
     assert head.split()[-2:] == ["VRAM", "TensorFlow"]
     assert line.split() == ["train", "2.0", "1.00", "3.00", "2.00", "5.00", "6.00", "4.50"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the signal is Linux' and macOS'")
 def test_a_training_is_stopped_too(packed, tmp_path, watch):
-    from helpers import images, models, training
 
     training.choose_precision("float32")
-    model = models.Autoencoder(z_dim=4, filters=(2, 4, 4, 4))
+    model = networks.Autoencoder(z_dim=4, filters=(2, 4, 4, 4))
     batches, kept = images.ImageBatches(packed, "train", 8), []
     read = images.ImageBatches.__getitem__
 

@@ -3,8 +3,9 @@ import pytest
 from scipy.spatial import cKDTree
 from scipy.stats import kstest, norm
 
-from helpers import mixtures, whitening
-from helpers.sampling import SAMPLERS
+from helpers.latent import covariance
+from helpers.sampling import mixtures
+from helpers.sampling.samplers import SAMPLERS
 
 CENTRES = np.array([[-6.0, 0, 0, 0, 1], [6, 0, 0, 0, 1], [0, 9, 0, 0, 1]])
 SPREADS = np.array([[1, 1, 1, 1, 1], [2, 0.5, 1, 1, 1], [1, 1, 0.3, 1, 2]])
@@ -56,7 +57,7 @@ def test_components_that_the_mixture_leaves_out_are_normal():
     z = three_clusters(450)
     normal, mixture = mixtures.fit_mixture(z, n_components=15)
     assert mixture.means.shape == (15, 3)
-    drawn = whitening.whiten(
+    drawn = covariance.whiten(
         normal, mixtures.draw_mixture((normal, mixture), 20_000, np.random.default_rng(0))
     )
     for values in drawn[:, 3:].T:

@@ -9,8 +9,8 @@ import numpy as np
 import psutil
 import pytest
 
-from helpers import monitor
-from helpers.workspace import project_root
+from helpers.files import project_root
+from helpers.monitor import backend, readings
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux' own")
 
@@ -28,15 +28,15 @@ def fake_pynvml(name, devices=1):
 
 
 def test_a_large_array_is_seen_in_the_reading():
-    before = monitor.memory()
+    before = readings.memory()
     array = np.ones(30_000_000)  # 240 MB
-    after = monitor.memory()
+    after = readings.memory()
     assert 0.9 * array.nbytes < after.process - before.process < 1.3 * array.nbytes
     assert after.process_peak >= after.process
     assert after.machine_total == psutil.virtual_memory().total
     del array
-    assert monitor.memory().process < after.process - 100e6
-    assert monitor.memory().process_peak >= after.process_peak * 0.99
+    assert readings.memory().process < after.process - 100e6
+    assert readings.memory().process_peak >= after.process_peak * 0.99
 
 
 @needs_proc
@@ -50,16 +50,16 @@ def test_the_peak_is_not_that_of_the_process_which_started_this_one():
 @pytest.mark.parametrize("name", ["Tesla T4", b"Tesla T4"])
 def test_gpus_are_read_from_either_pynvml(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "pynvml", fake_pynvml(name))
-    reading = monitor.memory()
-    assert reading.gpus == (monitor.GpuMemory("Tesla T4", 2e9, 16e9),)
-    assert "Tesla T4 2.0 of 16.0 GB" in monitor.format_memory(reading)
+    reading = readings.memory()
+    assert reading.gpus == (readings.GpuMemory("Tesla T4", 2e9, 16e9),)
+    assert "Tesla T4 2.0 of 16.0 GB" in readings.format_memory(reading)
 
 
 def test_no_pynvml_or_a_broken_one_means_no_gpu(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert monitor.read_gpus() == []
+    assert readings.read_gpus() == []
     monkeypatch.setitem(sys.modules, "pynvml", types.ModuleType("pynvml"))
-    assert monitor.read_gpus() == []
+    assert readings.read_gpus() == []
     failing = fake_pynvml("x")
 
     def fail(*_):
@@ -67,7 +67,7 @@ def test_no_pynvml_or_a_broken_one_means_no_gpu(monkeypatch):
 
     failing.nvmlDeviceGetCount = fail
     monkeypatch.setitem(sys.modules, "pynvml", failing)
-    assert monitor.read_gpus() == []
+    assert readings.read_gpus() == []
 
 
 def test_nothing_that_nvml_does_is_raised(monkeypatch):
@@ -78,21 +78,21 @@ def test_nothing_that_nvml_does_is_raised(monkeypatch):
             raise RuntimeError("the driver is of another version")
 
     monkeypatch.setitem(sys.modules, "pynvml", Broken("pynvml"))
-    assert monitor.describe_gpus() == "no GPU (NVML does not answer: the driver is of another version)"
+    assert readings.describe_gpus() == "no GPU (NVML does not answer: the driver is of another version)"
     for call in ("nvmlDeviceGetCount", "nvmlDeviceGetName", "nvmlDeviceGetMemoryInfo"):
         module = fake_pynvml("x")
         setattr(module, call, lambda *_: 1 / 0)
         monkeypatch.setitem(sys.modules, "pynvml", module)
-        assert monitor.read_gpus() == [] and "division" in monitor.describe_gpus()
+        assert readings.read_gpus() == [] and "division" in readings.describe_gpus()
     monkeypatch.setitem(sys.modules, "pynvml", fake_pynvml("x", devices=0))
-    assert monitor.describe_gpus() == "no GPU (NVML knows of none)"
-    assert monitor.format_memory(monitor.memory()).endswith(", no GPU")
+    assert readings.describe_gpus() == "no GPU (NVML knows of none)"
+    assert readings.format_memory(readings.memory()).endswith(", no GPU")
 
 
 def test_tensorflows_own_figures_stand_beside_nvmls():
-    gpus = (monitor.GpuMemory("Tesla T4", 15_000_000_000, 16_000_000_000),)
-    reading = monitor.Memory(1, 1, 1, 1, gpus, monitor.BackendVram(2_000_000_000, 3_000_000_000))
-    line = monitor.format_memory(reading)
+    gpus = (readings.GpuMemory("Tesla T4", 15_000_000_000, 16_000_000_000),)
+    reading = readings.Memory(1, 1, 1, 1, gpus, backend.BackendVram(2_000_000_000, 3_000_000_000))
+    line = readings.format_memory(reading)
     assert line.endswith("Tesla T4 15.0 of 16.0 GB, of it TensorFlow 2.00 GB (peak 3.00)")
 
 
@@ -105,7 +105,7 @@ def proc_bytes(file, name):
 @needs_proc
 def test_the_figures_are_those_of_proc():
     array = np.ones(30_000_000)
-    reading = monitor.memory()
+    reading = readings.memory()
     assert reading.process == pytest.approx(proc_bytes("/proc/self/status", "VmRSS"), rel=0.02)
     assert reading.process_peak == pytest.approx(proc_bytes("/proc/self/status", "VmHWM"), rel=0.02)
     assert reading.machine_total == proc_bytes("/proc/meminfo", "MemTotal")
@@ -113,7 +113,7 @@ def test_the_figures_are_those_of_proc():
     assert reading.machine_used == pytest.approx(used, abs=0.02 * reading.machine_total)
     assert array.nbytes < reading.process
     disk = shutil.disk_usage("/")
-    assert f"of {disk.total / 1e9:.1f} GB" in monitor.format_disk("/")
+    assert f"of {disk.total / 1e9:.1f} GB" in readings.format_disk("/")
 
 
 FAKE_NVML = r"""
@@ -201,7 +201,7 @@ def test_either_pynvml_reads_the_nvml_library(nvml_environment, tmp_path, device
 def test_a_gpus_memory_is_that_of_nvidia_smi():
     command = ["nvidia-smi", "--query-gpu=memory.used,memory.total", "--format=csv,noheader,nounits"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    gpus = monitor.read_gpus()
+    gpus = readings.read_gpus()
     assert len(gpus) == len(told)
     for gpu, line in zip(gpus, told, strict=True):
         used, total = (int(number) * 2**20 for number in line.split(","))
@@ -210,10 +210,10 @@ def test_a_gpus_memory_is_that_of_nvidia_smi():
 
 
 def test_an_unused_gpu_is_warned_about():
-    gpus = [monitor.GpuMemory("Tesla T4", 0, 16_000_000_000)]
-    assert "WARNING: a GPU is there (Tesla T4) but it is not used" in monitor.describe_device(gpus, [])
-    assert monitor.describe_device(gpus, [(7, 5)]) == "GPU: Tesla T4"
-    assert "WARNING" not in monitor.describe_device([], [])
+    gpus = [readings.GpuMemory("Tesla T4", 0, 16_000_000_000)]
+    assert "WARNING: a GPU is there (Tesla T4) but it is not used" in backend.describe_device(gpus, [])
+    assert backend.describe_device(gpus, [(7, 5)]) == "GPU: Tesla T4"
+    assert "WARNING" not in backend.describe_device([], [])
 
 
 def test_reading_memory_does_not_load_tensorflow():
@@ -246,6 +246,6 @@ def test_convolutions_are_computed_by_onednn_unless_the_user_refuses(wanted, tak
 
 
 def test_versions_are_named():
-    line = monitor.describe_versions()
+    line = backend.describe_versions()
     assert line.startswith("Python 3.")
     assert "keras 3." in line

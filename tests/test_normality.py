@@ -6,9 +6,9 @@ from scipy import stats
 from scipy.spatial.distance import mahalanobis
 from scipy.special import beta
 
-from helpers import latent, marginals, normality, surrogates, trimming
-from helpers.whitening import fit_gaussian, whiten
-from helpers.workspace import InputError
+from helpers.files import InputError
+from helpers.latent import covariance, fits, marginals, normality, surrogates
+from helpers.latent.covariance import fit_normal, whiten
 
 DIMENSIONS = 32
 MIXING = np.random.default_rng(99).standard_normal((DIMENSIONS, DIMENSIONS)) / 3
@@ -23,7 +23,7 @@ def normal_cloud(n, rng, scale_variance=0.0):
 
 
 def white(points):
-    return whiten(fit_gaussian(points), points)
+    return whiten(fit_normal(points), points)
 
 
 def rejections(tests):
@@ -39,7 +39,7 @@ def test_squared_distances_are_mahalanobis_distances():
     z = normal_cloud(200, np.random.default_rng(0)).astype("f8")
     mean, inverse = z.mean(axis=0), np.linalg.inv(np.cov(z, rowvar=False))
     expected = [mahalanobis(point, mean, inverse) ** 2 for point in z]
-    assert normality.squared_distances(white(z)) == pytest.approx(expected, rel=1e-4)
+    assert covariance.squared_distances(white(z)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_distance_from_chi_square_is_kolmogorovs():
@@ -72,7 +72,7 @@ def test_normal_points_have_no_mardia_kurtosis_on_average(n, d):
 def test_kurtosis_and_spread_of_a_scale_mixture_are_those_of_its_scale():
     rng = np.random.default_rng(0)
     points = rng.standard_normal((100_000, 16)) * np.sqrt(rng.gamma(5, 0.2, (100_000, 1)))
-    squares = normality.squared_distances(white(points))
+    squares = covariance.squared_distances(white(points))
     assert normality.mardia_kurtosis(white(points)) == pytest.approx(0.2, abs=0.01)
     expected = np.sqrt((2 * 16 + 16 * 18 * 0.2) / 32)
     assert normality.spread_ratio(squares, 16) == pytest.approx(expected, rel=0.02)
@@ -182,8 +182,8 @@ def test_joint_test_finds_a_scale_mixture_that_marginal_tests_hardly_see():
 
 
 def trimmed_test(z, rng, fact=1.25):
-    core = z[latent.trim_outliers(z, fact)]
-    return normality.joint_test(core, 19, rng, partial(trimming.trimmed_surrogate, fact=fact))
+    core = z[fits.trim_outliers(z, fact)]
+    return normality.joint_test(core, 19, rng, partial(surrogates.trimmed_surrogate, fact=fact))
 
 
 def test_trimmed_normal_samples_raise_no_alarm_against_trimmed_surrogates():

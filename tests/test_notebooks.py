@@ -11,8 +11,8 @@ import nbformat
 import pytest
 
 from helpers import posts
-from helpers.sampling import SAMPLERS
-from helpers.workspace import project_root
+from helpers.files import project_root
+from helpers.sampling.samplers import SAMPLERS
 from tools import build_notebooks
 
 NOTEBOOKS = build_notebooks.list_notebooks()

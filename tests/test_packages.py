@@ -7,9 +7,9 @@ import zipfile
 
 import pytest
 
-from helpers import packages
-from helpers.packages import MISSING, OK, OLD, check_packages, format_packages
-from helpers.workspace import project_root
+from helpers import colab
+from helpers.colab import MISSING, OK, OLD, check_packages, format_packages
+from helpers.files import project_root
 
 
 def write(tmp_path, *lines):
@@ -36,7 +36,7 @@ def test_all_requirements_of_the_project_are_read():
     ("one", "other"), [("2.19.0", "2.9"), ("1.0.10", "1.0.9"), ("13.610.43", "13.61"), ("2.20.0rc1", "2.19")]
 )
 def test_versions_are_compared_as_numbers(one, other):
-    assert packages._numbers(one) > packages._numbers(other)
+    assert colab._numbers(one) > colab._numbers(other)
 
 
 def test_nvidia_ml_py3_is_not_wanted_where_a_pynvml_imports(tmp_path, monkeypatch):
@@ -44,10 +44,10 @@ def test_nvidia_ml_py3_is_not_wanted_where_a_pynvml_imports(tmp_path, monkeypatc
     (tmp_path / "modules" / "pynvml.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path / "modules")
     versions = {"nvidia-ml-py3": None, "nvidia-ml-py": "13.610.43"}
-    monkeypatch.setattr(packages, "_find_version", versions.get)
+    monkeypatch.setattr(colab, "_find_version", versions.get)
     (package,) = check_packages(write(tmp_path, "nvidia-ml-py3>=7.352.0"))
     assert (package.state, package.found) == (OK, "nvidia-ml-py 13.610.43 instead")
-    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(colab.importlib.util, "find_spec", lambda name: None)
     (package,) = check_packages(write(tmp_path, "nvidia-ml-py3>=7.352.0"))
     assert package.state == MISSING
 
@@ -88,8 +88,8 @@ def machine(tmp_path_factory):
 INSTALL = """if True:
     import sys
     from importlib import metadata
-    from helpers import packages
-    from helpers.workspace import InputError
+    from helpers import colab as packages
+    from helpers.files import InputError
     try:
         print("installed", packages.install_missing(packages.check_packages(sys.argv[1])))
     except InputError as error:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy.spatial import geometric_slerp
 
-from helpers import latent, paths
-from helpers.workspace import InputError
+from helpers.files import InputError
+from helpers.latent import covariance
+from helpers.sampling import paths
 
 SHARES = np.linspace(0, 1, 7)
 
@@ -22,13 +23,13 @@ def test_a_line_in_a_plane_changes_two_coordinates_evenly():
 def test_a_line_in_a_plane_of_principal_components_changes_only_these():
     rng = np.random.default_rng(0)
     z = rng.standard_normal((300, 6)) @ rng.standard_normal((6, 6)) + 4
-    pca = latent.fit_pca(z)
+    pca = covariance.fit_pca(z)
     path = paths.line_in_plane(z[0], (0, 2), [(-3, 1), (3, 2)], SHARES, pca)
-    coordinates = latent.transform_pca(pca, path)
+    coordinates = covariance.transform_pca(pca, path)
     assert coordinates[:, 0] == pytest.approx(np.linspace(-3, 3, 7), abs=1e-4)
     assert coordinates[:, 2] == pytest.approx(np.linspace(1, 2, 7), abs=1e-4)
     others = [1, 3, 4, 5]
-    start = latent.transform_pca(pca, z[:1])[0, others]
+    start = covariance.transform_pca(pca, z[:1])[0, others]
     assert coordinates[:, others] == pytest.approx(np.tile(start, (7, 1)), abs=1e-4)
 
 

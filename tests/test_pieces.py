@@ -5,19 +5,19 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from helpers import (
-    clusters,
-    latent,
-    mixtures,
+from helpers.explorer import space
+from helpers.latent import (
+    covariance as covariance_module,
+)
+from helpers.latent import (
+    fits,
+    marginals,
+    neighbours,
     normality,
     pieces,
-    planes,
-    scale_mixture,
-    structure,
     surrogates,
-    trimming,
-    whitening,
 )
+from helpers.sampling import mixtures
 
 MANY, DIMENSIONS = 60_000, 64
 
@@ -48,7 +48,7 @@ def whole_joint_test(z):
 
 
 def elliptical_kurtosis(z):
-    return scale_mixture.kurtosis_after_scaling(whitening.whiten(whitening.fit_gaussian(z), z))
+    return normality.kurtosis_after_scaling(covariance_module.whiten(covariance_module.fit_normal(z), z))
 
 
 def drawn(surrogate, *more):
@@ -57,24 +57,24 @@ def drawn(surrogate, *more):
 
 # Peaks beside z, in multiples of its size: each cloud, and noise of which one is made, takes 1.
 STATISTICS = {
-    "principal components": (lambda z: latent.transform_pca(latent.fit_pca(z), z), 1.5),
-    "radii": (latent.radii, 0.3),
-    "number density of all": (lambda z: latent.number_density(z.ravel(), 0.25), 0.3),
-    "nearest": (lambda z: latent.nearest_distances(z[:500], z), 0.3),
-    "Gaussian fits": (lambda z: latent.fit_gaussians(z, 0.25), 1),
+    "principal components": (lambda z: covariance_module.transform_pca(covariance_module.fit_pca(z), z), 1.5),
+    "radii": (marginals.radii, 0.3),
+    "number density of all": (lambda z: marginals.number_density(z.ravel(), 0.25), 0.3),
+    "nearest": (lambda z: neighbours.nearest_distances(z[:500], z), 0.3),
+    "Gaussian fits": (lambda z: fits.fit_gaussians(z, 0.25), 1),
     "Gaussian surrogate": (drawn(surrogates.gaussian_surrogate), 1.8),
     "matched surrogate": (drawn(surrogates.matched_surrogate), 2.9),
     "elliptical": (drawn(surrogates.elliptical_surrogate), 2.9),
-    "trimmed": (drawn(trimming.trimmed_surrogate, 1.6), 3.7),
+    "trimmed": (drawn(surrogates.trimmed_surrogate, 1.6), 3.7),
     "box": (drawn(surrogates.uniform_box), 1.5),
-    "planted clusters": (lambda z: clusters.plant_clusters(*z.shape, 40, np.random.default_rng(2)), 1.6),
+    "planted clusters": (lambda z: surrogates.plant_clusters(*z.shape, 40, np.random.default_rng(2)), 1.6),
     "planted filaments": (
-        lambda z: structure.plant_filaments(*z.shape, 20, 0.005, np.random.default_rng(2)),
+        lambda z: surrogates.plant_filaments(*z.shape, 20, 0.005, np.random.default_rng(2)),
         2.9,
     ),
     "joint test": (whole_joint_test, 5),
     "scales": (elliptical_kurtosis, 3.1),
-    "explorer": (planes.prepare_space, 6),
+    "explorer": (space.prepare_space, 6),
     "mixture": (mixtures.fit_mixture, 3.6),
     "bootstrap": (mixtures.fit_bootstrap, 3.6),
 }

@@ -5,11 +5,12 @@ import pytest
 from scipy.spatial.distance import mahalanobis
 from scipy.stats import gaussian_kde
 
-from helpers import planes
 from helpers.ellipses import coverage
-from helpers.latent import fit_pca, transform_pca, trim_outliers
-from helpers.planes import Settings
-from helpers.workspace import InputError
+from helpers.explorer import space as space_module
+from helpers.explorer.space import Settings
+from helpers.files import InputError
+from helpers.latent.covariance import fit_pca, transform_pca
+from helpers.latent.fits import trim_outliers
 
 FACTS = (1.0, 1.35, 1.7, np.inf)
 
@@ -25,19 +26,19 @@ def z():
 
 @pytest.fixture(scope="module")
 def space(z):
-    return planes.prepare_space(z)
+    return space_module.prepare_space(z)
 
 
 def test_trimming_leaves_the_same_points_as_the_mask(z, space):
     counts = []
     for fact in FACTS:
-        left = planes.count_left(space.data, fact)
+        left = space_module.count_left(space.data, fact)
         expected = z[trim_outliers(z, fact)]
         found = space.data.coordinates["original"][:, :left].T
         assert np.array_equal(found[np.lexsort(found.T)], expected[np.lexsort(expected.T)])
         counts.append(left)
     assert 0 < counts[0] < counts[1] < counts[2] < counts[3] == len(z)
-    assert planes.count_left(space.data, space.data.deviations[41]) == 42  # a point on the limit stays
+    assert space_module.count_left(space.data, space.data.deviations[41]) == 42  # a point on the limit stays
 
 
 def test_pca_coordinates_belong_to_the_same_points(z, space):
@@ -46,18 +47,18 @@ def test_pca_coordinates_belong_to_the_same_points(z, space):
     assert all(rows.flags.c_contiguous for rows in space.data.coordinates.values())
 
 
-@pytest.mark.parametrize("coordinates", planes.COORDINATES)
+@pytest.mark.parametrize("coordinates", space_module.COORDINATES)
 @pytest.mark.parametrize("fact", [1.35, np.inf])
 def test_a_section_has_density_ellipse_and_share_of_the_points_left(z, space, coordinates, fact):
-    section = planes.cut_cloud(space.data, Settings(coordinates, 4, 1, fact))
+    section = space_module.cut_cloud(space.data, Settings(coordinates, 4, 1, fact))
     kept = z[trim_outliers(z, fact)]
     points = (transform_pca(fit_pca(z), kept) if coordinates == "PCA" else kept)[:, [4, 1]]
     assert section.mean == pytest.approx(points.mean(axis=0), abs=1e-4)
     assert section.covariance == pytest.approx(np.cov(points.T), rel=1e-4, abs=1e-4)
     for n_std in (0.5, 2, 3):
         expected = coverage(points, section.mean, section.covariance, n_std)
-        assert planes.share_within(section, n_std) == pytest.approx(expected, abs=1.5 / len(points))
-    rows, columns = np.arange(5, planes.GRID, 13), np.arange(2, planes.GRID, 17)
+        assert space_module.share_within(section, n_std) == pytest.approx(expected, abs=1.5 / len(points))
+    rows, columns = np.arange(5, space_module.GRID, 13), np.arange(2, space_module.GRID, 17)
     positions = np.stack(np.meshgrid(section.x[columns], section.y[rows]), axis=0).reshape(2, -1)
     expected = gaussian_kde(points.T)(positions).reshape(len(rows), len(columns))
     found = section.density[np.ix_(rows, columns)]
@@ -65,20 +66,20 @@ def test_a_section_has_density_ellipse_and_share_of_the_points_left(z, space, co
 
 
 def test_contours_enclose_what_ellipses_enclose_of_a_normal_plane(space):
-    section = planes.cut_cloud(space.surrogate, Settings())
+    section = space_module.cut_cloud(space.surrogate, Settings())
     total = section.density.sum()
     shares = sorted(section.density[section.density >= level].sum() / total for level in section.levels)
     assert shares == pytest.approx([0.393, 0.865, 0.989], abs=0.01)
 
 
 def test_scatter_plots_part_the_same_points_into_left_and_trimmed(space):
-    whole = planes.cut_cloud(space.data, Settings(fact=np.inf))
-    trimmed = planes.cut_cloud(space.data, Settings(fact=1.35))
-    assert whole.shown.shape == (2, planes.SHOWN_POINTS)
+    whole = space_module.cut_cloud(space.data, Settings(fact=np.inf))
+    trimmed = space_module.cut_cloud(space.data, Settings(fact=1.35))
+    assert whole.shown.shape == (2, space_module.SCATTERED_POINTS)
     assert whole.dropped.shape == (2, 0)
     assert np.array_equal(np.hstack([trimmed.shown, trimmed.dropped]), whole.shown)
-    share = planes.count_left(space.data, 1.35) / len(space.data.deviations)
-    assert trimmed.shown.shape[1] / planes.SHOWN_POINTS == pytest.approx(share, abs=0.03)
+    share = space_module.count_left(space.data, 1.35) / len(space.data.deviations)
+    assert trimmed.shown.shape[1] / space_module.SCATTERED_POINTS == pytest.approx(share, abs=0.03)
     assert trimmed.dropped.shape[1] > 0
 
 
@@ -87,15 +88,15 @@ def test_the_surrogate_has_mean_and_covariance_of_the_cloud_and_limits_of_its_ow
     assert surrogate.mean(axis=1) == pytest.approx(z.mean(axis=0), abs=1e-3)
     assert np.cov(surrogate) == pytest.approx(np.cov(z.T), rel=1e-3, abs=1e-3)
     own = trim_outliers(surrogate.T, 1.35)
-    assert planes.count_left(space.surrogate, 1.35) == own.sum()
+    assert space_module.count_left(space.surrogate, 1.35) == own.sum()
     assert own[: own.sum()].all()
     assert own.mean() > trim_outliers(z, 1.35).mean()  # the cloud has the heavier tails
 
 
-@pytest.mark.parametrize("coordinates", planes.COORDINATES)
+@pytest.mark.parametrize("coordinates", space_module.COORDINATES)
 def test_a_picked_point_lies_where_it_was_picked_and_at_the_mean_otherwise(z, space, coordinates):
     settings = Settings(coordinates, 3, 0, pick_first=1.5, pick_second=-2)
-    point = planes.point_of_plane(space, settings)
+    point = space_module.point_of_plane(space, settings)
     assert point.dtype == np.float32
     pca = fit_pca(z)
     if coordinates == "PCA":
@@ -106,29 +107,31 @@ def test_a_picked_point_lies_where_it_was_picked_and_at_the_mean_otherwise(z, sp
         expected = z.mean(axis=0, dtype=np.float64)
     expected[[3, 0]] += np.array([1.5, -2]) * spread[[3, 0]]
     assert found == pytest.approx(expected, abs=1e-4)
-    assert planes.place_in_plane(space, settings) == pytest.approx(expected[[3, 0]], abs=1e-4)
+    assert space_module.place_in_plane(space, settings) == pytest.approx(expected[[3, 0]], abs=1e-4)
 
 
 def test_mahalanobis_distances_are_those_of_scipy(z, space):
     inverse, mean = np.linalg.inv(np.cov(z.T.astype(np.float64))), z.mean(axis=0, dtype=np.float64)
     for settings in (Settings("original", 2, 5, pick_first=3, pick_second=1), Settings(pick_first=-2)):
-        point = planes.point_of_plane(space, settings)
+        point = space_module.point_of_plane(space, settings)
         expected = mahalanobis(point, mean, inverse)
-        assert planes.picked_distance(space, settings) == pytest.approx(expected, rel=1e-4)
-    assert planes.picked_distance(space, Settings(pick_first=3, pick_second=4)) == pytest.approx(5, rel=1e-4)
+        assert space_module.picked_distance(space, settings) == pytest.approx(expected, rel=1e-4)
+    assert space_module.picked_distance(space, Settings(pick_first=3, pick_second=4)) == pytest.approx(
+        5, rel=1e-4
+    )
     distances = [mahalanobis(point, mean, inverse) for point in z]
     assert space.median_distance == pytest.approx(np.median(distances), rel=1e-4)
 
 
 def test_fewer_points_than_dimensions_leave_as_many_principal_axes_as_there_are():
     z = np.random.default_rng(0).standard_normal((12, 20)).astype(np.float32)
-    space = planes.prepare_space(z)
+    space = space_module.prepare_space(z)
     shapes = {name: rows.shape for name, rows in space.data.coordinates.items()}
     assert shapes == {"original": (20, 12), "PCA": (11, 12)}
-    section = planes.cut_cloud(space.data, Settings("PCA", 10, 0))
+    section = space_module.cut_cloud(space.data, Settings("PCA", 10, 0))
     assert np.isfinite(section.density).all()
     with pytest.raises(InputError, match="0 to 10"):
-        planes.require_plane(space, Settings("PCA", 11, 0))
+        space_module.require_plane(space, Settings("PCA", 11, 0))
 
 
 @pytest.mark.parametrize(
@@ -142,18 +145,18 @@ def test_fewer_points_than_dimensions_leave_as_many_principal_axes_as_there_are(
 )
 def test_what_is_no_plane_gets_one_sentence(space, settings, words):
     with pytest.raises(InputError, match=words):
-        planes.require_plane(space, settings)
+        space_module.require_plane(space, settings)
 
 
 def test_too_few_points_get_one_sentence(z, space):
     with pytest.raises(InputError, match=r"fact 0.1 leaves \d of 3,500 points"):
-        planes.cut_cloud(space.data, Settings(fact=0.1))
+        space_module.cut_cloud(space.data, Settings(fact=0.1))
     with pytest.raises(InputError, match="at least 10"):
-        planes.prepare_space(z[:9])
+        space_module.prepare_space(z[:9])
 
 
 def test_the_same_seed_prepares_the_same_space(z, space):
-    again, other = planes.prepare_space(z), planes.prepare_space(z, seed=2)
+    again, other = space_module.prepare_space(z), space_module.prepare_space(z, seed=2)
     for name in ("data", "surrogate"):
         same, first = getattr(again, name), getattr(space, name)
         assert np.array_equal(same.coordinates["PCA"], first.coordinates["PCA"])

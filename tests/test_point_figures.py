@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from helpers import latent, point_figures
-from helpers.figures import COLOURS
+from helpers.figures import clouds as clouds_module
+from helpers.figures import curves, style
+from helpers.figures.style import COLOURS
+from helpers.latent import fits as fits_module
+from helpers.latent import marginals
 
 RNG = np.random.default_rng(0)
 
@@ -16,8 +19,8 @@ def cloud(n=400, spreads=(1, 1, 1, 5)):
 
 
 def test_all_densities_stand_in_one_panel_per_cloud_on_the_same_axes():
-    panels = {label: latent.number_densities(cloud(), 0.25) for label in ("autoencoder", "surrogate")}
-    figure = point_figures.plot_densities(panels, 0.25, "title", highlighted=[3])
+    panels = {label: marginals.number_densities(cloud(), 0.25) for label in ("autoencoder", "surrogate")}
+    figure = clouds_module.plot_densities(panels, 0.25, "title", highlighted=[3])
     assert figure.get_suptitle() == "title"
     assert [axis.get_title() for axis in figure.axes] == list(panels)
     assert len({(axis.get_xlim(), axis.get_ylim()) for axis in figure.axes}) == 1
@@ -32,7 +35,7 @@ def test_all_densities_stand_in_one_panel_per_cloud_on_the_same_axes():
 def test_the_axis_of_densities_ends_where_all_curves_have_ended():
     z = cloud(5000)
     z[0] = 300
-    figure = point_figures.plot_densities({"autoencoder": latent.number_densities(z, 0.25)}, 0.25, "title")
+    figure = clouds_module.plot_densities({"autoencoder": marginals.number_densities(z, 0.25)}, 0.25, "title")
     low, high = figure.axes[0].get_xlim()
     assert -25 < low < -5
     assert 5 < high < 25
@@ -40,9 +43,9 @@ def test_the_axis_of_densities_ends_where_all_curves_have_ended():
 
 def test_component_fits_show_what_was_counted_and_the_gaussian_through_it():
     z = cloud(20_000)
-    density, fits = latent.number_densities(z, 0.25), latent.fit_gaussians(z, 0.25)
+    density, fits = marginals.number_densities(z, 0.25), fits_module.fit_gaussians(z, 0.25)
     components = [3, 0, 1, 2, 3]
-    figure = point_figures.plot_component_fits("autoencoder", *density, fits, components, 0.25, "title")
+    figure = clouds_module.plot_component_fits("autoencoder", *density, fits, components, 0.25, "title")
     shown = [axis for axis in figure.axes if axis.get_visible()]
     assert len(shown) == 5
     for component, axis in zip(components, shown, strict=True):
@@ -59,7 +62,7 @@ def test_clouds_keep_their_colours_and_differ_in_marks():
     clouds = {
         label: cloud(n, (1, 1)).T for label, n in (("surrogate", 256), ("autoencoder", 256), ("post", 12))
     }
-    axis = point_figures.plot_clouds(clouds, "title", "centre", "width").axes[0]
+    axis = clouds_module.plot_clouds(clouds, "title", "centre", "width").axes[0]
     assert [line.get_color() for line in axis.lines] == [COLOURS[label] for label in clouds]
     assert len({line.get_marker() for line in axis.lines}) == 3
     assert axis.lines[2].get_markersize() > axis.lines[0].get_markersize()
@@ -70,7 +73,7 @@ def test_clouds_keep_their_colours_and_differ_in_marks():
 def test_windows_show_equally_many_points_of_every_cloud_in_a_column():
     rows = {"autoencoder": [cloud(300, (1, 1))] * 2, "cloud B": [cloud(900, (1, 1))] * 2}
     half_sides = [9, 0.5]
-    figure = point_figures.plot_windows(rows, half_sides, ["wide", "near"], "title", "first", "second")
+    figure = clouds_module.plot_windows(rows, half_sides, ["wide", "near"], "title", "first", "second")
     grid = np.array(figure.axes).reshape(2, 2)
     counts = np.array([[len(axis.lines[0].get_xdata()) for axis in line] for line in grid])
     assert (counts[0] == counts[1]).all()
@@ -91,7 +94,7 @@ def test_spreads_draw_surrogates_as_bars_and_numbers_as_marks():
         "plane 1": {"surrogate": values, "elliptical surrogate": values + 1, "autoencoder": 0.4},
         "plane 2": {"surrogate": values, "autoencoder": 0.6},
     }
-    figure = point_figures.plot_spreads(rows, "title", "ratio", ("random", 1.0))
+    figure = curves.plot_spreads(rows, "title", "ratio", ("random", 1.0))
     axis = figure.axes[0]
     bars = [line for line in axis.lines if line.get_linewidth() == 5]
     assert [tuple(line.get_xdata()) for line in bars] == [
@@ -108,7 +111,7 @@ def test_spreads_draw_surrogates_as_bars_and_numbers_as_marks():
 def test_bands_hold_nine_tenths_of_the_curves():
     x, many = np.arange(3), np.arange(101)[:, None] + np.zeros(3)
     panels = {name: (x, {"surrogate": many, "autoencoder": np.ones(3)}) for name in ("one", "two")}
-    figure = point_figures.plot_bands(panels, "title", "distance", "L")
+    figure = curves.plot_bands(panels, "title", "distance", "L")
     assert [axis.get_title() for axis in figure.axes] == ["one", "two"]
     heights = figure.axes[1].collections[0].get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == (5, 95)
@@ -119,7 +122,7 @@ def test_bands_hold_nine_tenths_of_the_curves():
 
 def test_voids_are_drawn_as_circles_about_their_centres():
     centres, radii = np.array([[0.1, 0.2], [-0.3, 0]]), np.array([0.2, 0.1])
-    figure = point_figures.plot_voids(cloud(200, (1, 1)), centres, radii, 0.5, "title", "PC 1", "PC 2")
+    figure = clouds_module.plot_voids(cloud(200, (1, 1)), centres, radii, 0.5, "title", "PC 1", "PC 2")
     axis = figure.axes[0]
     assert [(*patch.center, patch.radius) for patch in axis.patches] == [(0.1, 0.2, 0.2), (-0.3, 0, 0.1)]
     assert axis.get_xlim() == (-0.5, 0.5)
@@ -131,7 +134,7 @@ def test_maps_have_square_units_their_cloud_s_colour_and_smaller_dots_for_more_p
         "autoencoder\nperplexity 30": {"few": cloud(100, (1, 1)), "many": cloud(5000, (1, 3))},
         "surrogate": {"few": cloud(100, (1, 1)), "many": cloud(5000, (1, 3))},
     }
-    figure = point_figures.plot_maps(rows, "title")
+    figure = clouds_module.plot_maps(rows, "title")
     assert [axis.get_title() for axis in figure.axes] == ["few", "many"] * 2
     assert [axis.get_ylabel() for axis in figure.axes[::2]] == list(rows)
     assert figure.get_suptitle() == "title"
@@ -143,13 +146,13 @@ def test_maps_have_square_units_their_cloud_s_colour_and_smaller_dots_for_more_p
         assert tuple(dots.get_facecolor()[0]) == to_rgba(COLOURS[label])
         assert axis.get_aspect() == 1
     areas = [axis.collections[0].get_sizes()[0] for axis in figure.axes[:2]]
-    assert areas == [point_figures.dot_area(100), point_figures.dot_area(5000)]
+    assert areas == [style.dot_area(100), style.dot_area(5000)]
     assert areas[0] > areas[1] > 0
 
 
 def test_maps_coloured_by_a_value_say_what_it_is():
     points = cloud(50, (1, 1))
-    figure = point_figures.plot_maps({"": {"a": points, "b": points}}, "title", points[:, 0], "place")
+    figure = clouds_module.plot_maps({"": {"a": points, "b": points}}, "title", points[:, 0], "place")
     first, second, bar = figure.axes
     assert bar.get_ylabel() == "place"
     assert np.array_equal(first.collections[0].get_array(), points[:, 0])
@@ -162,7 +165,7 @@ def test_attribute_maps_colour_those_who_have_it():
         name: (np.arange(40) % divisor == 0).astype(np.int8)
         for name, divisor in (("half", 2), ("quarter", 4), ("fifth", 5), ("eighth", 8))
     }
-    figure = point_figures.plot_attribute_maps(points, attributes, "title")
+    figure = clouds_module.plot_attribute_maps(points, attributes, "title")
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
     assert titles == [
         f"{name}: {share}% of 40 points"

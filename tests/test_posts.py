@@ -5,9 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from helpers import posts, sampling
+from helpers import posts
+from helpers.files import project_root
 from helpers.posts import Row
-from helpers.workspace import project_root
+from helpers.sampling import samplers
 
 
 def row(low=2.0, high=3.0, needs_images=None):
@@ -26,28 +27,28 @@ def row(low=2.0, high=3.0, needs_images=None):
     ],
 )
 def test_verdict_follows_from_the_numbers(value, surrogate, images, verdict):
-    assert posts.judge(row(), value, surrogate, images) == verdict
+    assert posts.judge_statement(row(), value, surrogate, images) == verdict
 
 
 def test_numbers_of_a_larger_data_set_are_not_judged_on_a_smaller_one():
-    assert posts.judge(row(needs_images=170_000), 2.5, None, 12_840) == "needs 170,000 images"
-    assert posts.judge(row(needs_images=170_000), 2.5, None, 170_000) == "holds"
+    assert posts.judge_statement(row(needs_images=170_000), 2.5, None, 12_840) == "needs 170,000 images"
+    assert posts.judge_statement(row(needs_images=170_000), 2.5, None, 170_000) == "holds"
 
 
 def test_definitions_are_shown_not_judged():
-    assert posts.judge(row(low=None, high=None), 0.4, None, 10) == "shown"
+    assert posts.judge_statement(row(low=None, high=None), 0.4, None, 10) == "shown"
 
 
 def test_goals_and_links_are_told_not_measured():
     told = Row("X-002", "a further post", "link", None, None, "", None, "02")
-    assert posts.judge(told, None, None, 10) == "told in the text"
+    assert posts.judge_statement(told, None, None, 10) == "told in the text"
 
 
 def test_what_only_colab_has_is_not_judged_elsewhere():
     there = Row("X-003", "RAM of its machine", "12.7", 12.4, 13.0, "GiB on Colab", None, "colab_setup")
-    assert posts.judge(there, None, None, 10) == "needs Colab"
-    assert posts.judge(there, 12.7, None, 10) == "holds"
-    assert posts.judge(there, 25.0, None, 10) == "differs"
+    assert posts.judge_statement(there, None, None, 10) == "needs Colab"
+    assert posts.judge_statement(there, 12.7, None, 10) == "holds"
+    assert posts.judge_statement(there, 25.0, None, 10) == "differs"
 
 
 def test_the_checklist_is_sound():
@@ -127,7 +128,7 @@ def test_on_celeba_the_samplers_stand_in_the_order_that_notebook_08_tells():
     known = {row["id"]: row["value"] for row in posts.load_celeba_measurements()["measurements"]}
     order = ("bootstrap", "mixture", "gaussian", "independent", "uniform")
     assert all(known[f"order/{worse} − {better}"] > 2 for better, worse in pairwise(order))
-    ratio = {name: known[f"sampler/{name}/Fréchet ratio"] for name in sampling.SAMPLERS}
+    ratio = {name: known[f"sampler/{name}/Fréchet ratio"] for name in samplers.SAMPLERS}
     assert [name for name, value in ratio.items() if value <= 1.1] == ["bootstrap"]
     assert known["sampler/bootstrap/nearest z"] > 0.95
     assert ratio["ellipses"] > ratio["gaussian"]

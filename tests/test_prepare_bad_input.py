@@ -9,7 +9,7 @@ import archives
 import numpy as np
 import pytest
 
-from data_prep.decoding import decode
+from data_prep.packing.decoding import decode
 from data_prep.prepare_celeba import main
 
 FILES = archives.jpegs(6)
@@ -316,7 +316,7 @@ def test_disk_too_small(small_disk, tmp_path, capfd):
 
 def test_disk_filled_while_writing(small_disk, tmp_path, capfd, monkeypatch):
     path = archives.write_zip(tmp_path / "faces.zip", archives.jpegs(60))
-    monkeypatch.setattr("data_prep.packing.check_space", lambda out, needed: None)
+    monkeypatch.setattr("data_prep.packing.store.check_space", lambda out, needed: None)
     assert_words(refused(capfd, small_disk / "out", path, "--size", 400), "is full", "make room")
     monkeypatch.undo()
     subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.chunks import CHUNK_ROWS
-from data_prep.decoding import decode
-from data_prep.packed import check_packed, load_manifest
+from data_prep.packing.decoding import decode
+from data_prep.packing.store import check_packed, load_manifest
+from data_prep.packing.workers import CHUNK_ROWS
 from data_prep.prepare_celeba import prepare
-from helpers.workspace import InputError
+from helpers.files import InputError
 
 FILES = archives.jpegs(20)
 

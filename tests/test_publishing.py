@@ -15,8 +15,9 @@ import keras
 import pytest
 from test_drive_workspace import content, epochs_in, published, write_epoch
 
-from helpers import drive, images, models, mounts, publishing, training
-from helpers.publishing import EpochPublisher
+from helpers.drive import exchange, mount, results
+from helpers.drive.results import EpochPublisher
+from helpers.models import images, networks, training
 from tools.colab_stand_in.drive_faults import FaultyDrive, installed
 
 
@@ -24,7 +25,7 @@ def train(packed, folder, mydrive, epochs):
     """Train a small network up to so many epochs, each of them published; its log."""
     training.choose_precision("float32")
     keras.utils.set_random_seed(7)
-    autoencoder = models.Autoencoder(z_dim=8, filters=(4, 6, 8, 8))
+    autoencoder = networks.Autoencoder(z_dim=8, filters=(4, 6, 8, 8))
     batches = images.ImageBatches(packed, "train", 8, shuffle=True, flip=True, seed=7)
     valid = images.ImageBatches(packed, "valid", 6)
     fit_really = autoencoder.fit
@@ -39,7 +40,7 @@ def train(packed, folder, mydrive, epochs):
 @pytest.fixture
 def sides(tmp_path, monkeypatch):
     """MyDrive and the folder of a training."""
-    monkeypatch.setattr(mounts, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(mount, "time", SimpleNamespace(sleep=lambda seconds: None))
     (tmp_path / "MyDrive").mkdir()
     return tmp_path / "MyDrive", tmp_path / "autoencoder"
 
@@ -59,14 +60,14 @@ def test_every_epoch_is_published(sides):
 def test_training_does_not_wait_and_the_latest_epoch_arrives(sides, monkeypatch):
     mydrive, folder = sides
     may_go_on, calls = threading.Event(), []
-    publish_really = publishing.publish_folder
+    publish_really = exchange.publish_folder
 
     def publish_slowly(*arguments):
         calls.append(epochs_in(folder))
         assert may_go_on.wait(30)
         return publish_really(*arguments)
 
-    monkeypatch.setattr(publishing, "publish_folder", publish_slowly)
+    monkeypatch.setattr(exchange, "publish_folder", publish_slowly)
     publisher = EpochPublisher(folder, mydrive)
     for epoch in range(1, 7):
         write_epoch(folder, epoch)
@@ -136,7 +137,7 @@ def test_a_training_goes_on_after_its_machine_is_lost(packed, sides, capfd):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     shutil.rmtree(folder)
-    assert drive.restore(mydrive / "ae", folder) == 3
+    assert results.restore(mydrive / "ae", folder) == 3
     arrived = json.loads((folder / "state.json").read_text())["log"]
     log = train(packed, folder, mydrive / "ae", len(arrived) + 2)
     assert f"{len(arrived)} epochs are done already" in capfd.readouterr().err

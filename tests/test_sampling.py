@@ -5,9 +5,10 @@ import pytest
 from scipy.stats import chi2, kstest, norm, truncnorm
 from scipy.stats import uniform as uniform_distribution
 
-from helpers import sampling, whitening
-from helpers.sampling import SAMPLERS, Sampler
-from helpers.workspace import InputError
+from helpers.files import InputError
+from helpers.latent import covariance as covariance_module
+from helpers.sampling import samplers
+from helpers.sampling.samplers import SAMPLERS, Sampler
 
 ABOUT_NORMAL = ["gaussian", "truncated", "elliptical", "ellipses", "ellipses_evenly"]
 
@@ -29,11 +30,11 @@ def relative_difference(one, other):
 
 
 def standard_normal_of(dimensions):
-    return whitening.Normal(np.zeros(dimensions), np.eye(dimensions))
+    return covariance_module.Normal(np.zeros(dimensions), np.eye(dimensions))
 
 
 def on_principal_axes(z, drawn):
-    return whitening.whiten(whitening.fit_gaussian(z), drawn)
+    return covariance_module.whiten(covariance_module.fit_normal(z), drawn)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -120,7 +121,7 @@ def test_normal_and_uniform_draws_have_their_distributions():
     rng, z = np.random.default_rng(0), correlated_points(50)
     assert kstest(SAMPLERS["normal"](z, 5000, rng).ravel(), norm.cdf).pvalue > 0.01
     for half_width in (1.5, 10):
-        sampler = Sampler(sampling.fit_dimension, partial(sampling.draw_uniform, half_width=half_width))
+        sampler = Sampler(samplers.fit_dimension, partial(samplers.draw_uniform, half_width=half_width))
         even = uniform_distribution(-half_width, 2 * half_width).cdf
         assert kstest(sampler(z, 5000, rng).ravel(), even).pvalue > 0.01
 
@@ -128,9 +129,9 @@ def test_normal_and_uniform_draws_have_their_distributions():
 @pytest.mark.parametrize("share", [0.5, 1])
 def test_intervals_hold_the_share_of_each_components_values(share):
     z = correlated_points()
-    low, high = sampling.fit_intervals(z, share)
+    low, high = samplers.fit_intervals(z, share)
     assert ((z >= low) & (z <= high)).mean(axis=0) == pytest.approx(np.full(6, share), abs=1e-3)
-    drawn = sampling.SAMPLERS["intervals"].draw(np.stack([low, high]), 5000, np.random.default_rng(0))
+    drawn = samplers.SAMPLERS["intervals"].draw(np.stack([low, high]), 5000, np.random.default_rng(0))
     for component in range(6):
         even = uniform_distribution(low[component], high[component] - low[component]).cdf
         assert kstest(drawn[:, component], even).pvalue > 0.01
@@ -151,7 +152,7 @@ def test_elliptical_draws_keep_the_distances_and_draw_even_directions():
 def test_truncated_draws_are_normal_within_the_radius_of_that_share(share):
     z = correlated_points()
     radius = np.quantile(np.linalg.norm(on_principal_axes(z, z), axis=1), share)
-    sampler = Sampler(sampling.fit_elliptical, partial(sampling.draw_truncated, share=share))
+    sampler = Sampler(samplers.fit_elliptical, partial(samplers.draw_truncated, share=share))
     drawn = sampler(z, 50_000, np.random.default_rng(0))
     distances = np.linalg.norm(on_principal_axes(z, drawn), axis=1)
     assert distances.max() <= radius * (1 + 1e-4)
@@ -175,15 +176,17 @@ def test_inside_all_ellipses_agrees_with_the_definition():
     for n_std in (2, 2.5, 3):
         expected = inside_pair_by_pair(coordinates, n_std)
         assert 0 < expected.mean() < 1
-        assert np.array_equal(sampling.inside_all_ellipses(coordinates, n_std), expected)
-    assert sampling.inside_all_ellipses(np.array([[1.9], [2.1]]), 2).tolist() == [True, False]
+        assert np.array_equal(samplers.inside_all_ellipses(coordinates, n_std), expected)
+    assert samplers.inside_all_ellipses(np.array([[1.9], [2.1]]), 2).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("evenly", [False, True])
 @pytest.mark.parametrize("n_std", [2, 3])
 def test_the_ellipse_method_stays_inside_the_ellipses_of_all_pairs(n_std, evenly):
     z = correlated_points(dimensions=20)
-    sampler = Sampler(sampling.fit_gaussian, partial(sampling.draw_in_ellipses, n_std=n_std, evenly=evenly))
+    sampler = Sampler(
+        covariance_module.fit_normal, partial(samplers.draw_in_ellipses, n_std=n_std, evenly=evenly)
+    )
     coordinates = on_principal_axes(z, sampler(z, 5000, np.random.default_rng(0)))
     assert inside_pair_by_pair(coordinates, n_std * (1 + 1e-5)).all()
     assert coordinates.mean(axis=0) == pytest.approx(np.zeros(20), abs=0.06)
@@ -194,7 +197,7 @@ def test_the_ellipse_method_stays_inside_the_ellipses_of_all_pairs(n_std, evenly
 
 @pytest.mark.parametrize("evenly", [False, True])
 def test_the_ellipse_method_fills_the_interval_that_earlier_components_leave(evenly):
-    drawn = sampling.draw_in_ellipses(standard_normal_of(2), 40_000, np.random.default_rng(0), 2.0, evenly)
+    drawn = samplers.draw_in_ellipses(standard_normal_of(2), 40_000, np.random.default_rng(0), 2.0, evenly)
     # Of two components one is drawn freely, the other within what is left; each comes first by half.
     x = np.linspace(-2, 2, 41)[1:-1]
     grid = np.linspace(-2, 2, 802)[1:-1]
@@ -213,19 +216,19 @@ def test_the_ellipse_method_fills_the_interval_that_earlier_components_leave(eve
 
 @pytest.mark.parametrize(("n_std", "share"), [(3, 0.00027), (4, 0.434), (5, 0.975)])
 def test_share_of_normal_draws_inside_all_ellipses_of_256_components(n_std, share):
-    assert sampling.normal_share_inside(n_std, 256) == pytest.approx(share, rel=0.01)
+    assert samplers.normal_share_inside(n_std, 256) == pytest.approx(share, rel=0.01)
 
 
 @pytest.mark.parametrize("dimensions", [2, 3, 20])
 def test_share_inside_all_ellipses_agrees_with_draws(dimensions):
     draws = np.random.default_rng(0).standard_normal((100_000, dimensions))
     for n_std in (1.5, 2, 3):
-        exact = sampling.normal_share_inside(n_std, dimensions)
-        assert sampling.inside_all_ellipses(draws, n_std).mean() == pytest.approx(exact, abs=0.006)
-    assert sampling.normal_share_inside(2, 2) == pytest.approx(1 - np.exp(-2))
+        exact = samplers.normal_share_inside(n_std, dimensions)
+        assert samplers.inside_all_ellipses(draws, n_std).mean() == pytest.approx(exact, abs=0.006)
+    assert samplers.normal_share_inside(2, 2) == pytest.approx(1 - np.exp(-2))
 
 
 def test_the_ellipse_method_is_not_the_normal_distribution():
-    drawn = sampling.draw_in_ellipses(standard_normal_of(256), 2000, np.random.default_rng(0), n_std=3)
-    assert sampling.inside_all_ellipses(drawn, 3 * (1 + 1e-5)).all()
+    drawn = samplers.draw_in_ellipses(standard_normal_of(256), 2000, np.random.default_rng(0), n_std=3)
+    assert samplers.inside_all_ellipses(drawn, 3 * (1 + 1e-5)).all()
     assert drawn.var() < 0.85

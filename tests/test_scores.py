@@ -4,8 +4,8 @@ import pytest
 from scipy.linalg import sqrtm
 
 from helpers import scores
-from helpers.latent import nearest_distances
-from helpers.workspace import InputError
+from helpers.files import InputError
+from helpers.latent.neighbours import nearest_distances
 
 
 def normal(seed, n=4_000, d=6):
@@ -116,23 +116,23 @@ def test_a_limit_needs_equally_many_images():
 def test_density_and_coverage_against_the_authors_package(n, m, shift, capsys):
     features, reference = normal(1, n=n) + shift, normal(1, n=m + 500)[500:]
     expected = prdc.compute_prdc(reference, features, scores.NEIGHBOURS)
-    assert scores.density(features, reference) == pytest.approx(expected["density"], rel=1e-12)
-    assert scores.coverage(features, reference) == pytest.approx(expected["coverage"], rel=1e-12)
+    assert scores.neighbour_density(features, reference) == pytest.approx(expected["density"], rel=1e-12)
+    assert scores.neighbour_coverage(features, reference) == pytest.approx(expected["coverage"], rel=1e-12)
 
 
 def test_density_and_coverage_of_real_images_copies_and_strangers():
     cloud = normal(1, n=3000)
     real, others = cloud[:1500], cloud[1500:]
-    assert scores.density(others, real) == pytest.approx(1, abs=0.1)
-    assert scores.coverage(others, real) == pytest.approx(1 - 2**-scores.NEIGHBOURS, abs=0.02)
+    assert scores.neighbour_density(others, real) == pytest.approx(1, abs=0.1)
+    assert scores.neighbour_coverage(others, real) == pytest.approx(1 - 2**-scores.NEIGHBOURS, abs=0.02)
     one_kind = np.repeat(real[:1], 1500, axis=0)
-    assert scores.coverage(one_kind, real) < 0.05
-    assert scores.density(real + 1000, real) == scores.coverage(real + 1000, real) == 0
+    assert scores.neighbour_coverage(one_kind, real) < 0.05
+    assert scores.neighbour_density(real + 1000, real) == scores.neighbour_coverage(real + 1000, real) == 0
 
 
 def test_balls_need_enough_real_images():
     with pytest.raises(InputError, match="more than 5 real images, here are 5"):
-        scores.density(normal(0, n=20), normal(1, n=5))
+        scores.neighbour_density(normal(0, n=20), normal(1, n=5))
 
 
 def test_a_difference_forgets_the_chance_that_both_share():

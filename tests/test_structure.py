@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from helpers import latent, structure, surrogates
+from helpers.latent import covariance, neighbours, surrogates
 
 
 def random_square(n, seed=0, half_side=1.0):
@@ -31,44 +31,44 @@ def correlated_noise(n, dimensions, seed):
 
 def test_window_holds_the_square_with_its_edge():
     points = np.array([[0, 0], [1, 1], [1.1, 0], [0, -1.1], [-1, 0.5]])
-    assert structure.window(points, 1).tolist() == [True, True, False, False, True]
-    assert structure.window(points, 0.2, centre=(1, 0.9)).tolist() == [False, True, False, False, False]
+    assert neighbours.window(points, 1).tolist() == [True, True, False, False, True]
+    assert neighbours.window(points, 0.2, centre=(1, 0.9)).tolist() == [False, True, False, False, False]
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_a_widened_window_holds_as_many_points_as_wanted(dtype):
     points = random_square(5000).astype(dtype)
-    half_side = structure.widen_window(points, 0.01, wanted=200, centre=(0.2, 0.1))
-    assert structure.window(points, half_side, (0.2, 0.1)).sum() == 200
-    assert structure.widen_window(points, 0.8, wanted=200) == 0.8
-    assert structure.window(points, structure.widen_window(points, 0.01, wanted=9999)).all()
+    half_side = neighbours.widen_window(points, 0.01, wanted=200, centre=(0.2, 0.1))
+    assert neighbours.window(points, half_side, (0.2, 0.1)).sum() == 200
+    assert neighbours.widen_window(points, 0.8, wanted=200) == 0.8
+    assert neighbours.window(points, neighbours.widen_window(points, 0.01, wanted=9999)).all()
 
 
 def test_clark_evans_knows_random_clustered_and_regular_points():
     rng = np.random.default_rng(1)
     clustered = (random_square(200)[:, None] + 0.01 * rng.standard_normal((200, 20, 2))).reshape(-1, 2)
-    assert structure.clark_evans(random_square(4000), 0.8) == pytest.approx(1, abs=0.04)
-    assert structure.clark_evans(clustered, 0.8) < 0.5
-    assert structure.clark_evans(lattice(jitter=0.2), 0.8) > 1.4
+    assert neighbours.clark_evans(random_square(4000), 0.8) == pytest.approx(1, abs=0.04)
+    assert neighbours.clark_evans(clustered, 0.8) < 0.5
+    assert neighbours.clark_evans(lattice(jitter=0.2), 0.8) > 1.4
 
 
 def test_clark_evans_has_no_bias_from_the_edge():
-    small = [structure.clark_evans(random_square(2000, seed), 0.2) for seed in range(200)]  # 80 points each
+    small = [neighbours.clark_evans(random_square(2000, seed), 0.2) for seed in range(200)]  # 80 points each
     assert np.mean(small) == pytest.approx(1, abs=3 * np.std(small) / np.sqrt(200))
-    cut_off = [structure.clark_evans(random_square(80, seed, 0.2), 0.2) for seed in range(200)]
+    cut_off = [neighbours.clark_evans(random_square(80, seed, 0.2), 0.2) for seed in range(200)]
     assert np.mean(cut_off) > 1.03  # what the edge would do if nothing outside were known
 
 
 def test_statistics_of_an_empty_window_are_nan():
     points = random_square(100) + 5
-    assert np.isnan(structure.clark_evans(points, 0.5))
-    assert np.isnan(structure.ripley_l(points, [0.1, 0.2], 0.5)).all()
+    assert np.isnan(neighbours.clark_evans(points, 0.5))
+    assert np.isnan(neighbours.ripley_l(points, [0.1, 0.2], 0.5)).all()
 
 
 def test_ripley_l_agrees_with_a_plain_loop():
     points, radii, half_side, centre = random_square(300), [0.05, 0.1, 0.3], 0.5, (0.1, -0.2)
     inside = np.abs(points - centre).max(axis=1) <= half_side
-    for radius, found in zip(radii, structure.ripley_l(points, radii, half_side, centre), strict=True):
+    for radius, found in zip(radii, neighbours.ripley_l(points, radii, half_side, centre), strict=True):
         pairs = 0
         for i in np.flatnonzero(inside):
             for j in range(len(points)):
@@ -79,55 +79,57 @@ def test_ripley_l_agrees_with_a_plain_loop():
 
 def test_ripley_l_is_zero_for_random_points_and_positive_for_clusters():
     radii = [0.02, 0.05, 0.1]
-    found = np.mean([structure.ripley_l(random_square(2000, seed), radii, 0.6) for seed in range(40)], axis=0)
+    found = np.mean(
+        [neighbours.ripley_l(random_square(2000, seed), radii, 0.6) for seed in range(40)], axis=0
+    )
     assert found == pytest.approx(np.zeros(3), abs=0.001)
     clustered = np.repeat(random_square(100), 20, axis=0)
     clustered += 0.01 * np.random.default_rng(1).standard_normal(clustered.shape)
-    assert (structure.ripley_l(clustered, radii, 0.6) > 0.03).all()
+    assert (neighbours.ripley_l(clustered, radii, 0.6) > 0.03).all()
 
 
 @pytest.mark.parametrize(("dimensions", "error"), [(1, 0.05), (2, 0.05), (5, 0.1), (10, 0.2)])
 def test_dimension_of_a_ball_is_found(dimensions, error):
     points = ball(4000, dimensions, embedded_in=20)
     expected = pytest.approx(dimensions, rel=error)  # near the ball's edge both see too few dimensions
-    assert structure.two_nn_dimension(points) == expected
-    assert structure.levina_bickel_dimension(points) == expected
+    assert neighbours.two_nn_dimension(points) == expected
+    assert neighbours.levina_bickel_dimension(points) == expected
 
 
 @pytest.mark.parametrize("dimensions", [2, 8, 40])
 def test_dimensions_agree_with_scikit_dimensions(dimensions):
     skdim = pytest.importorskip("skdim")
     points = correlated_noise(600, dimensions, seed=0).astype(np.float64)
-    assert structure.two_nn_dimension(points) == pytest.approx(
+    assert neighbours.two_nn_dimension(points) == pytest.approx(
         skdim.id.TwoNN().fit_transform(points), rel=1e-3
     )
     oracle = skdim.id.MLE().fit_transform(points, n_neighbors=20, comb="mle")
-    assert structure.levina_bickel_dimension(points) == pytest.approx(oracle, rel=1e-3)
+    assert neighbours.levina_bickel_dimension(points) == pytest.approx(oracle, rel=1e-3)
 
 
 def test_duplicates_do_not_disturb_dimensions():
     points = ball(2000, 3, embedded_in=6)
     doubled = np.concatenate([points, points[:100]])
-    for estimate in (structure.two_nn_dimension, structure.levina_bickel_dimension):
+    for estimate in (neighbours.two_nn_dimension, neighbours.levina_bickel_dimension):
         assert estimate(doubled) == pytest.approx(estimate(points), rel=0.1)
 
 
 def test_planted_filaments_are_thin_curves_of_unit_spread():
     rng = np.random.default_rng(0)
-    points = structure.plant_filaments(4000, 50, 400, 0.05, rng)
+    points = surrogates.plant_filaments(4000, 50, 400, 0.05, rng)
     assert points.dtype == np.float32
     assert points.std(axis=0) == pytest.approx(np.ones(50), abs=0.1)
-    thin = structure.plant_filaments(4000, 50, 5, 0, rng)
-    assert structure.two_nn_dimension(thin) == pytest.approx(1, abs=0.1)
+    thin = surrogates.plant_filaments(4000, 50, 5, 0, rng)
+    assert neighbours.two_nn_dimension(thin) == pytest.approx(1, abs=0.1)
 
 
 def in_plane(points):
     """Clark-Evans ratio in the plane of the first two components, about their centre."""
-    plane = latent.transform_pca(latent.fit_pca(points), points, 2)
-    return structure.clark_evans(plane, structure.widen_window(plane, 0.25, wanted=400))
+    plane = covariance.transform_pca(covariance.fit_pca(points), points, 2)
+    return neighbours.clark_evans(plane, neighbours.widen_window(plane, 0.25, wanted=400))
 
 
-STATISTICS = [in_plane, structure.two_nn_dimension, structure.levina_bickel_dimension]
+STATISTICS = [in_plane, neighbours.two_nn_dimension, neighbours.levina_bickel_dimension]
 
 
 def with_noise(filaments, share, rng):
@@ -139,7 +141,7 @@ def with_noise(filaments, share, rng):
 @pytest.mark.parametrize("seed", range(3))
 def test_planted_filaments_are_found_in_the_plane(seed):
     rng = np.random.default_rng(seed)
-    points = with_noise(structure.plant_filaments(4000, 2, 6, 0.005, rng), 0.3, rng)
+    points = with_noise(surrogates.plant_filaments(4000, 2, 6, 0.005, rng), 0.3, rng)
     found = surrogates.compare_with_surrogates(in_plane, points, 39, rng)
     assert found.value < 0.85
     assert found.p_value == 1 / 40
@@ -150,7 +152,7 @@ def test_planted_filaments_are_found_in_the_plane(seed):
 @pytest.mark.parametrize("statistic", STATISTICS[1:])
 def test_planted_filaments_are_found_in_full_dimension(statistic, seed):
     rng = np.random.default_rng(seed)
-    points = with_noise(structure.plant_filaments(1000, 64, 10, 0.01, rng), 0.3, rng)
+    points = with_noise(surrogates.plant_filaments(1000, 64, 10, 0.01, rng), 0.3, rng)
     found = surrogates.compare_with_surrogates(statistic, points, 39, rng)
     assert found.value < 0.8 * found.surrogate_values.mean()
     assert found.p_value == 1 / 40

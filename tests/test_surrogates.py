@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from clouds import correlated_points
 
-from helpers import latent, structure, surrogates
+from helpers.latent import covariance, neighbours, surrogates
 
 
 def test_surrogate_has_mean_and_covariance_of_the_data():
@@ -48,7 +48,7 @@ def test_matched_surrogate_of_fewer_points_than_dimensions_stays_in_their_plane(
 
 def test_elliptical_surrogate_keeps_distances_and_draws_directions_anew():
     z = correlated_points(4000) * np.random.default_rng(1).gamma(2, 1, (4000, 1)).astype("f4")
-    pca = latent.fit_pca(z)
+    pca = covariance.fit_pca(z)
 
     def whitened(points):
         return (points - pca.mean) @ pca.components.T / np.sqrt(pca.explained_variance)
@@ -97,6 +97,6 @@ def test_heavy_tails_differ_from_gaussian_noise_but_not_from_elliptical(seed):
 def test_comparison_of_an_undefined_statistic_is_nan():
     z = correlated_points(50, 2) + 1000
     found = surrogates.compare_with_surrogates(
-        lambda points: structure.clark_evans(points, 0.1), z, 3, np.random.default_rng(0)
+        lambda points: neighbours.clark_evans(points, 0.1), z, 3, np.random.default_rng(0)
     )
     assert np.isnan([found.value, found.z_score, found.p_value]).all()

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from data_prep import synthetic_faces
-from data_prep.face_drawing import draw_face
-from data_prep.face_factors import ATTRIBUTES, DISTRIBUTIONS, FACTORS, derive_attributes, draw_factors
+from data_prep.faces.drawing import draw_face
+from data_prep.faces.factors import ATTRIBUTES, DISTRIBUTIONS, FACTORS, derive_attributes, draw_factors
 from data_prep.synthetic_faces import main, make_synthetic_faces, split_in_blocks
 
 CELEBA_NAMES = (

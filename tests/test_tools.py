@@ -8,8 +8,8 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from helpers import posts
-from helpers.profiles import FULL, PROFILES, get_profile
-from helpers.workspace import InputError, sha256_of
+from helpers.files import InputError, sha256_of
+from helpers.workspace import FULL, PROFILES, get_profile
 from tools import build_notebooks, execution, run_series
 
 

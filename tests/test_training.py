@@ -5,8 +5,8 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import encoding, images, models, training
-from helpers.workspace import InputError
+from helpers.files import InputError
+from helpers.models import encoding, images, networks, training
 
 pytestmark = pytest.mark.backend
 
@@ -21,7 +21,7 @@ def float32():
 
 def train_up_to(epochs, folder, packed, seed=1, learning_rate=LEARNING_RATE):
     keras.utils.set_random_seed(seed)
-    autoencoder = models.Autoencoder(**SMALL)
+    autoencoder = networks.Autoencoder(**SMALL)
     train = images.ImageBatches(packed, "train", 16, shuffle=True, seed=seed)
     valid = images.ImageBatches(packed, "valid", 16)
     return autoencoder, training.fit(autoencoder, train, valid, epochs, folder, learning_rate)
@@ -103,7 +103,7 @@ def test_nan_stops_training_and_keeps_what_is_whole(packed, tmp_path):
     train_up_to(1, tmp_path / "ae", packed)
     before = (tmp_path / "ae" / "state.json").read_bytes()
     state = json.loads(before)
-    autoencoder = models.Autoencoder(**SMALL)
+    autoencoder = networks.Autoencoder(**SMALL)
     autoencoder.compile(optimizer=keras.optimizers.Adam(LEARNING_RATE))
     autoencoder.optimizer.build(autoencoder.trainable_variables)
     autoencoder.load_weights(tmp_path / "ae" / state["weights"])
@@ -135,7 +135,7 @@ def test_encoding_runs_in_float32_whatever_the_policy(packed, tmp_path):
     autoencoder, _ = train_up_to(1, tmp_path / "ae", packed)
     valid = images.ImageBatches(packed, "valid", 16)
     z_points = encoding.encode(autoencoder.encoder, valid, tmp_path / "z.npy")
-    exact = models.float32_copy(autoencoder.encoder)(images.load_images(packed, valid.rows))
+    exact = encoding.float32_copy(autoencoder.encoder)(images.load_images(packed, valid.rows))
     assert np.allclose(z_points, exact, atol=1e-6)
     rounded = keras.ops.convert_to_numpy(keras.ops.cast(keras.ops.cast(z_points, "bfloat16"), "float32"))
     assert not np.array_equal(z_points, rounded)
@@ -155,7 +155,7 @@ def test_z_points_are_reused_only_for_the_same_weights(packed, tmp_path):
 def test_shuffled_batches_cannot_be_encoded(packed, tmp_path):
     shuffled = images.ImageBatches(packed, "valid", 16, shuffle=True)
     with pytest.raises(ValueError, match="without shuffle"):
-        encoding.encode(models.build_encoder(z_dim=8, filters=(4, 4)), shuffled, tmp_path / "z.npy")
+        encoding.encode(networks.build_encoder(z_dim=8, filters=(4, 4)), shuffled, tmp_path / "z.npy")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import encoding, images, models, profiles, training
-from helpers.workspace import project_root
+from helpers import study, workspace
+from helpers.files import project_root
+from helpers.models import encoding, images, networks, training
 
 pytestmark = pytest.mark.backend
 
@@ -26,7 +27,7 @@ def float32():
 
 def train(folder, packed, epochs=2, **options):
     keras.utils.set_random_seed(3)
-    vae = models.VariationalAutoencoder(**SMALL, **options)
+    vae = networks.VariationalAutoencoder(**SMALL, **options)
     batches = images.ImageBatches(packed, "train", 16, shuffle=True, seed=3)
     log = training.fit(vae, batches, images.ImageBatches(packed, "valid", 16), epochs, folder, 0.01)
     return vae, log
@@ -54,7 +55,7 @@ def test_kl_divergence_against_the_mean_log_ratio_of_the_densities():
     mu, logvar = rng.normal(size=(1, 4)), rng.normal(size=(1, 4))
     z = mu + np.exp(logvar / 2) * rng.standard_normal((400_000, 4))
     log_ratio = (-((z - mu) ** 2) / np.exp(logvar) - logvar + z**2).sum(axis=1) / 2
-    assert TO_NUMPY(models.kl_divergence(mu, logvar))[0] == pytest.approx(log_ratio.mean(), rel=0.01)
+    assert TO_NUMPY(networks.kl_divergence(mu, logvar))[0] == pytest.approx(log_ratio.mean(), rel=0.01)
 
 
 def test_evaluated_kl_loss_equals_the_formula_on_saved_mu_and_logvar(trained, packed, tmp_path):
@@ -68,12 +69,12 @@ def test_evaluated_kl_loss_equals_the_formula_on_saved_mu_and_logvar(trained, pa
 
 def test_epsilon_is_clipped_and_scaled():
     mu, logvar = np.full((50_000, 8), 2.0, np.float32), np.zeros((50_000, 8), np.float32)
-    z = TO_NUMPY(models.draw_z(mu, logvar, seed=1, clip=1.5)) - 2
+    z = TO_NUMPY(networks.draw_z(mu, logvar, seed=1, clip=1.5)) - 2
     assert np.abs(z).max() == pytest.approx(1.5)
     assert np.mean(np.abs(z) > 1.49) == pytest.approx(2 * 0.0668, rel=0.05)  # the normal tails beyond 1.5
-    free = TO_NUMPY(models.draw_z(mu, logvar, seed=1, clip=None)) - 2
+    free = TO_NUMPY(networks.draw_z(mu, logvar, seed=1, clip=None)) - 2
     assert free.std() == pytest.approx(1, abs=0.01) and np.abs(free).max() > 3.5
-    assert np.array_equal(TO_NUMPY(models.draw_z(mu, logvar, seed=1, factor=0.0)), mu)
+    assert np.array_equal(TO_NUMPY(networks.draw_z(mu, logvar, seed=1, factor=0.0)), mu)
 
 
 def test_switching_epsilon_off_makes_reconstructions_repeat(trained, packed):
@@ -148,22 +149,22 @@ def test_another_process_and_the_other_backend_load_the_model(trained, packed, t
 
 @pytest.mark.parametrize("place", [True, "after"])
 def test_batch_normalisation_stands_where_it_is_asked_for(place):
-    encoder = models.build_encoder(z_dim=8, filters=(4, 4), variational=True, batch_norm=place)
+    encoder = networks.build_encoder(z_dim=8, filters=(4, 4), variational=True, batch_norm=place)
     names = [layer.name for layer in encoder.layers]
     behind = names.index("conv_1_norm") > names.index("conv_1_activation")
     assert behind == (place == "after")
 
 
 def test_logvar_starts_at_its_bias_and_the_decoder_has_no_batch_normalisation():
-    vae = models.VariationalAutoencoder(**SMALL, logvar_bias=-7.0)
+    vae = networks.VariationalAutoencoder(**SMALL, logvar_bias=-7.0)
     assert (vae.encoder.get_layer("logvar").bias.numpy() == -7).all()
     kinds = {type(layer).__name__ for layer in vae.decoder.layers}
     assert "BatchNormalization" not in kinds
 
 
 def test_config_rebuilds_the_same_network():
-    vae = models.VariationalAutoencoder(**SMALL, extra_dense=8, fact=0.5, epsilon_clip=None)
-    again = models.VariationalAutoencoder.from_config(vae.get_config())
+    vae = networks.VariationalAutoencoder(**SMALL, extra_dense=8, fact=0.5, epsilon_clip=None)
+    again = networks.VariationalAutoencoder.from_config(vae.get_config())
     assert again.count_params() == vae.count_params()
     assert (again.fact, again.epsilon_clip) == (0.5, None)
 
@@ -176,7 +177,7 @@ def chance(share):
 
 def test_attribute_classifier_learns_and_gives_features(packed, tmp_path):
     keras.utils.set_random_seed(1)
-    classifier = models.AttributeClassifier()
+    classifier = networks.AttributeClassifier()
     batches = images.ImageBatches(packed, "train", 16, shuffle=True, attributes=True, seed=1)
     valid = images.ImageBatches(packed, "valid", 16, attributes=True)
     log = training.fit(classifier, batches, valid, 6, tmp_path / "classifier", 0.001)
@@ -185,18 +186,18 @@ def test_attribute_classifier_learns_and_gives_features(packed, tmp_path):
     assert log[-1]["val_total_loss"] < 1.3 * chance(share)  # running averages that lag behind give twice this
     pictures = images.load_images(packed, range(4))
     features = classifier.features.predict(pictures, verbose=0)
-    assert features.shape == (4, models.FEATURES)
+    assert features.shape == (4, networks.FEATURES)
     loaded = training.load_model(tmp_path / "classifier")
     assert np.allclose(loaded.features.predict(pictures, verbose=0), features, atol=1e-4)
 
 
 def test_train_makes_the_model_once_and_keeps_the_precision(packed, tmp_path):
-    profile = dataclasses.replace(profiles.SMOKE, epochs=1, batch_size=24)
+    profile = dataclasses.replace(workspace.SMOKE, epochs=1, batch_size=24)
     training.choose_precision("mixed_bfloat16")
-    model, log = training.train(models.VariationalAutoencoder, packed, tmp_path / "vae", profile, **SMALL)
+    model, log = study.train(networks.VariationalAutoencoder, packed, tmp_path / "vae", profile, **SMALL)
     assert model.encoder.get_layer("conv_1").compute_dtype == "bfloat16"
-    again, log_again = training.train(
-        models.VariationalAutoencoder, packed, tmp_path / "vae", profile, **SMALL
+    again, log_again = study.train(
+        networks.VariationalAutoencoder, packed, tmp_path / "vae", profile, **SMALL
     )
     assert log_again == log
     assert all(map(np.array_equal, model.get_weights(), again.get_weights()))
@@ -209,9 +210,9 @@ def test_features_of_images_without_attributes_come_from_synthetic_faces(packed,
     photos.mkdir()
     for name in ("images.npy", "splits.npy", "manifest.json"):
         shutil.copy(packed / name, photos)
-    profile = dataclasses.replace(profiles.SMOKE, synthetic_images=60, classifier_epochs=1)
-    features, log = training.train_features(photos, tmp_path / "classifier", profile)
-    assert features.predict(images.load_images(photos, [0, 1]), verbose=0).shape == (2, models.FEATURES)
+    profile = dataclasses.replace(workspace.SMOKE, synthetic_images=60, classifier_epochs=1)
+    features, log = study.train_features(photos, tmp_path / "classifier", profile)
+    assert features.predict(images.load_images(photos, [0, 1]), verbose=0).shape == (2, networks.FEATURES)
     assert len(log) == 1
 
 

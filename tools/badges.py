@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from helpers.workspace import InputError
+from helpers.files import InputError
 from tools.build_notebooks import build_all
 from tools.generated_cells import write_repository
 

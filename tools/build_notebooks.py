@@ -11,7 +11,7 @@ import base64
 
 import nbformat
 
-from helpers.workspace import project_root, written_whole
+from helpers.files import project_root, written_whole
 from tools import generated_cells
 from tools.execution import execute_notebook
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from helpers.workspace import InputError, project_root, read_json, written_whole
+from helpers.files import InputError, project_root, read_json, written_whole
 
 COLAB_PYTHON = (3, 13)
 JUPYTER = (

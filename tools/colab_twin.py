@@ -24,8 +24,9 @@ from pathlib import Path
 import nbformat
 from nbclient.exceptions import CellExecutionError
 
-from helpers.colab import ARCHIVE, PROJECT
-from helpers.workspace import InputError, project_root
+from helpers.colab import ARCHIVE
+from helpers.drive.results import PROJECT
+from helpers.files import InputError, project_root
 from tools.build_notebooks import SETUP_NUMBER, list_notebooks
 from tools.colab_packages import (
     compare_packages,

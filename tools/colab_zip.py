@@ -10,7 +10,7 @@ import zipfile
 import nbformat
 
 from helpers.colab import ARCHIVE
-from helpers.workspace import project_root, shown_path, written_whole
+from helpers.files import project_root, shown_path, written_whole
 from tools.generated_cells import bootstrap, replace_tagged
 
 FOLDERS = ("helpers", "data_prep", "notebooks", "tools", "tests", "benchmarks")

@@ -7,7 +7,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from helpers.workspace import InputError
+from helpers.files import InputError
 
 PARAMETERS_TAG = "parameters"
 

@@ -8,7 +8,7 @@ import re
 
 import nbformat
 
-from helpers.workspace import InputError, project_root, written_whole
+from helpers.files import InputError, project_root, written_whole
 
 SETUP_NOTEBOOK = "colab_setup.ipynb"
 REPOSITORY_LINE = re.compile(r'^Repository = "(.*)"', re.MULTILINE)  # in pyproject.toml

@@ -13,20 +13,9 @@ import numpy as np
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
+from helpers.files import InputError, project_root, read_json, shown_path, write_json, written_whole
 from helpers.posts import CELEBA_FILE, MEASUREMENTS_FILE, format_number
-from helpers.profiles import get_profile
-from helpers.workspace import (
-    InputError,
-    data_name,
-    is_celeba,
-    project_root,
-    read_json,
-    resolve_data,
-    shown_path,
-    workspace_folder,
-    write_json,
-    written_whole,
-)
+from helpers.workspace import data_name, get_profile, is_celeba, resolve_data, workspace_folder
 from tools.execution import execute_notebook
 
 NOTEBOOK_DEFAULTS = {"PROFILE": "quick", "DATA": None}  # what the notebooks' own parameter cells say

@@ -1,0 +1,1 @@
+"""Drawing a synthetic face from its factors."""

@@ -1,0 +1,1 @@
+"""From archives and folders of photos to one packed file."""

@@ -1,0 +1,215 @@
+"""Pack many images into one .npy file; what is done survives an interruption.
+
+A journal beside the unfinished file names the chunks of rows that are on disk.
+"""
+
+import errno
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from data_prep.packing.workers import CHUNK_ROWS, npy_header, row_place, run_chunks
+from helpers.files import InputError, flush_to_disk, read_json, sha256_of, written_whole
+from helpers.reporting import note, progress_meter
+
+ROWS, JOURNAL = ".images.unfinished.npy", ".images.journal"  # beside the files with final names
+FLUSH_SECONDS = 0.3  # a crash costs at most the work of this time
+IMAGES, ATTRIBUTES, SPLITS, NAMES = "images.npy", "attributes.npy", "splits.npy", "names.txt"
+MANIFEST = "manifest.json"
+SETTINGS = ("crop", "size", "limit", "source", "lists")  # the parts of a manifest that tell results apart
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+LOCK = ".prepare.lock"
+SPARE_BYTES = 16 << 20  # for the small files and the file system's own needs
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Packed(NamedTuple):
+    """What has been packed so far."""
+
+    chunks: set
+    sizes: Counter  # 'width×height' of the image files, in pixels → how many
+    skipped: dict  # row → reason
+
+    def add(self, record):
+        """Count in one record of the journal."""
+        self.chunks.add(record["chunk"])
+        self.sizes.update(record["sizes"])
+        self.skipped.update({int(row): reason for row, reason in record["skipped"].items()})
+
+
+def pack_images(task, out, key, workers):
+    """Write all rows of `task` to the file ROWS in `out`, by `workers` processes; return what was `Packed`.
+
+    Goes on from an unfinished file that was begun with an equal `key` (JSON). Raises InputError for a
+    bad image, unless they are to be skipped.
+    """
+    packed = resume(task, out, key)
+    total = len(task.chosen)
+    rest = [chunk for chunk in range(-(-total // CHUNK_ROWS)) if chunk not in packed.chunks]
+    show = progress_meter("images read", total, min(len(packed.chunks) * CHUNK_ROWS, total))
+    records, flushed = [], time.monotonic()
+    with closing(run_chunks(task, out / ROWS, rest, workers)) as finished:
+        try:
+            for record in finished:
+                packed.add(record)
+                records.append(record)
+                show(min(len(packed.chunks) * CHUNK_ROWS, total))
+                if time.monotonic() - flushed > FLUSH_SECONDS:
+                    due, records = records, []  # so that an interruption in between commits none twice
+                    commit(out, due)
+                    flushed = time.monotonic()
+        finally:
+            commit(out, records)
+    return packed
+
+
+def resume(task, out, key):
+    """Make the unfinished file and its journal ready to go on; return what was `Packed` before."""
+    rows, journal = out / ROWS, out / JOURNAL
+    header = npy_header(len(task.chosen), task.size)
+    total = row_place(len(task.chosen), task.size)
+    begun = rows.exists() and rows.stat().st_size == total
+    records = read_journal(journal, key) if begun else None
+    if records is None:
+        if journal.exists():
+            note("What an interrupted run has left is discarded: the settings or the images have changed.")
+            journal.unlink()
+        rows.unlink(missing_ok=True)
+        check_space(out, total)
+        start_rows(rows, header, total)
+    else:
+        check_space(out, total - allocated_bytes(rows))
+    packed = Packed(set(), Counter(), {})
+    records = [record for record in records or [] if task.skip_bad or not record["skipped"]]
+    for record in records:
+        packed.add(record)
+    with written_whole(journal) as temporary:
+        temporary.write_text(journal_text([key, *records]), encoding="utf-8")
+    return packed
+
+
+def start_rows(path, header, total):
+    """Make a .npy file of `total` bytes with this header and no rows yet."""
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(total)
+    flush_to_disk(path)
+
+
+def commit(out, records):
+    """Put the written rows on disk, and only then the journal that speaks of them."""
+    flush_to_disk(out / ROWS)
+    with (out / JOURNAL).open("a", encoding="utf-8") as journal:
+        journal.write(journal_text(records))
+        journal.flush()
+        os.fsync(journal.fileno())
+
+
+def journal_text(records):
+    """One JSON document a line."""
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def read_journal(path, key):
+    """Records of the journal, or None if there is none with this key; a torn last line is left out."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else [""]
+    if lines[0] != json.dumps(key):
+        return None
+    return [json.loads(line) for line in lines[1:-1] if line.endswith("}}")]
+
+
+def load_manifest(folder):
+    """Manifest (a dict) of packed images; InputError when there is none, or it is damaged."""
+    path = Path(folder) / MANIFEST
+    try:
+        manifest = read_json(path)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged; delete it and prepare the images again") from error
+    if manifest is None:
+        raise InputError(
+            f"{folder} holds no packed images; make them with python -m data_prep.prepare_celeba --images "
+            f"ARCHIVE --out {folder}"
+        )
+    return manifest
+
+
+def check_packed(folder, hashes=False):
+    """Manifest of packed images whose files all have the right size, with `hashes` also the right sha256.
+
+    Raises InputError that names the first file that is missing or differs.
+    """
+    manifest = load_manifest(folder)
+    for name, expected in manifest["files"].items():
+        path = Path(folder) / name
+        size = path.stat().st_size if path.is_file() else None
+        if size != expected["bytes"] or (hashes and sha256_of(path) != expected["sha256"]):
+            raise InputError(f"{path} is missing or not as {MANIFEST} says; prepare the images again")
+    return manifest
+
+
+def find_whole(folder, settings, skip_bad):
+    """Manifest of a whole result that was made with these settings, or None."""
+    try:
+        manifest = check_packed(folder)
+    except InputError:
+        return None
+    same = all(manifest.get(key) == settings[key] for key in SETTINGS)
+    return manifest if same and (skip_bad or not manifest["skipped"]) else None
+
+
+@contextmanager
+def open_target(out):
+    """Make the folder `out` and hold its lock; errors of the file system inside become InputError."""
+    out = Path(out).expanduser()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / LOCK).open("ab") as file:
+            lock(file, out)
+            yield out
+    except OSError as error:
+        if error.errno in FULL:
+            raise InputError(
+                f"The disk of {out} is full; make room and start again, the images packed so far are kept"
+            ) from error
+        raise InputError(
+            f"Cannot write to {out} ({error.strerror or error}); choose another --out"
+        ) from error
+
+
+def lock(file, out):
+    """Lock an open file until it is closed or the process ends; InputError when another holds it."""
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except (BlockingIOError, PermissionError) as error:
+        raise InputError(f"Another run is writing to {out}; wait for its end") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):  # some network drives know no locks
+            raise
+
+
+def check_space(out, needed):
+    """Raise InputError unless the disk of `out` has room for `needed` more bytes."""
+    free = shutil.disk_usage(out).free
+    if free < needed + SPARE_BYTES:
+        raise InputError(
+            f"Too little space for {out}: {needed + SPARE_BYTES:,} bytes are needed, {free:,} are free; "
+            "make room, choose another --out, or take fewer images with --limit"
+        )
+
+
+def allocated_bytes(path):
+    """Bytes that a file really takes on disk: less than its size where rows have not been written yet."""
+    status = path.stat()
+    return getattr(status, "st_blocks", status.st_size / 512) * 512

@@ -1,0 +1,189 @@
+"""k-means, its elbow, and how faithful maps are to the points."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import ConvexHull, Delaunay, procrustes
+from scipy.stats import spearmanr
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.neighbors import kneighbors_graph
+from threadpoolctl import threadpool_limits
+
+from helpers.files import InputError
+from helpers.latent.neighbours import nearest_rows
+
+ISLAND_NEIGHBOURS = 20  # each point of a map is joined to so many others
+SMALLEST_SPREAD = 1e-12  # of an effect size's denominator, so that equal numbers have the effect 0
+
+
+class Islands(NamedTuple):
+    """Number of groups beside the largest one, and the share of all points on them."""
+
+    number: int
+    share: float
+
+
+class Aligned(NamedTuple):
+    """Two maps (n, 2), each centred and scaled, the second rotated onto the first; 1: they coincide."""
+
+    reference: np.ndarray
+    embedding: np.ndarray
+    agreement: float
+
+
+def empty_share(points2d, points_per_cell):
+    """Share of empty cells within the convex hull of the points (n, 2).
+
+    The cells are squares that would hold `points_per_cell` points each if the points filled the hull
+    evenly; those count whose centre lies within it. Points that fall at random leave exp(−points_per_cell)
+    empty, except at the edge. For CII-052.
+    """
+    hull = ConvexHull(points2d)
+    side = np.sqrt(hull.volume * points_per_cell / len(points2d))  # volume: the area, in the plane
+    edges = [np.arange(low, high + side, side) for low, high in zip(*_extremes(points2d), strict=True)]
+    counts, *_ = np.histogram2d(*points2d.T, bins=edges)
+    centres = np.stack(np.meshgrid(*(edge[:-1] + side / 2 for edge in edges), indexing="ij"), axis=-1)
+    inside = Delaunay(points2d[hull.vertices]).find_simplex(centres) >= 0
+    return float(np.mean(counts[inside] == 0))
+
+
+def _extremes(points):
+    return points.min(axis=0), points.max(axis=0)
+
+
+def islands(points2d, n_neighbours=ISLAND_NEIGHBOURS):
+    """Groups of points beside the largest one in a map (n, 2), each cut off from all others.
+
+    Every point is joined to its nearest neighbours; groups without a joint between them are apart. Where they
+    lie at random, the twentieth neighbour is about five times as far away as the nearest, so that a gap
+    must be broad against the spacing on its shores, whatever that is. For XIII-040, XIII-041.
+    """
+    joints = kneighbors_graph(points2d, min(n_neighbours, len(points2d) - 1))
+    sizes = np.sort(np.bincount(connected_components(joints, directed=False)[1]))[:-1]
+    return Islands(len(sizes), float(sizes.sum() / len(points2d)))
+
+
+def silhouette(z, n_clusters, seed=1, sample=2000):
+    """Mean silhouette of `n_clusters` clusters of MiniBatchKMeans in z (n, d), over `sample` points.
+
+    1: far from the next cluster, 0: between two. Up to 0.25 Kaufman and Rousseeuw (1990) see no substantial
+    structure. For XIII-041.
+    """
+    labels = MiniBatchKMeans(n_clusters, batch_size=1024, n_init=3, random_state=seed).fit_predict(z)
+    return float(silhouette_score(z, labels, sample_size=min(sample, len(z)), random_state=seed))
+
+
+def kmeans_recovery(points, labels, seed=1):
+    """How well k-means, told their number, finds the groups `labels` (n,) of points (n, d) again.
+
+    Adjusted Rand index (Hubert and Arabie 1985): 1 wholly, 0 as by chance. For XIII-032.
+    """
+    kmeans = MiniBatchKMeans(labels.max() + 1, batch_size=1024, n_init=3, random_state=seed)
+    return float(adjusted_rand_score(labels, kmeans.fit_predict(points)))
+
+
+def neighbour_distance(points, embedding, sample=1000, seed=1):
+    """Distance in `points` (n, d) of nearest neighbours in `embedding` (n, 2), over that of random pairs.
+
+    Medians over `sample` points. 1: what is close in the map is as far apart as any two points. With `points`
+    as embedding it is the smallest possible value. For XIII-042.
+    """
+    rng = np.random.default_rng(seed)
+    rows, others = rng.permutation(len(points))[:sample], rng.permutation(len(points))[:sample]
+    nearest = nearest_rows(embedding, rows, 1)[:, 0]
+    near, random = (np.linalg.norm(points[rows] - points[mates], axis=1) for mates in (nearest, others))
+    return float(np.median(near) / np.median(random[rows != others]))
+
+
+def distance_correlation(points, embedding, pairs=10_000, seed=1):
+    """Spearman's rank correlation between distances in `points` (n, d) and in `embedding` (n, 2).
+
+    Over random `pairs`; 1 if the map keeps the order of all distances. For CII-053.
+    """
+    one, other = np.random.default_rng(seed).integers(len(points), size=(2, pairs))
+    distances = [np.linalg.norm(space[one] - space[other], axis=1) for space in (points, embedding)]
+    return float(spearmanr(*(d[one != other] for d in distances)).statistic)
+
+
+def align(reference, embedding):
+    """Shift, scale, rotate and, if need be, mirror `embedding` (n, 2) onto `reference` (n, 2): `Aligned`.
+
+    The agreement is the share of the reference's spread that the rotated map explains (Procrustes). Both may
+    have any number of dimensions, as long as it is the same. For XIII-073.
+    """
+    one, other, disparity = procrustes(reference, embedding)
+    return Aligned(one, other, float(1 - disparity))
+
+
+def attribute_contrasts(embedding, attributes, n_neighbours=10):
+    """Correlation (a,) of each attribute (n, a), 0/1, with its mean over a point's neighbours in the map.
+
+    0: scattered at random over the embedding (n, 2); 1: in areas of its own. 0 too for an attribute that all
+    or no points have.
+    """
+    rows = np.arange(len(embedding))
+    around = attributes[nearest_rows(embedding, rows, n_neighbours)].mean(axis=1)
+    own, around = attributes - attributes.mean(axis=0), around - around.mean(axis=0)
+    scale = np.sqrt((own**2).sum(axis=0) * (around**2).sum(axis=0))
+    return (own * around).sum(axis=0) / np.where(scale > 0, scale, 1)
+
+
+def effect_size(values, surrogate_values):
+    """Difference of the means in units of the pooled spread (standard deviation) over repetitions.
+
+    Source: Cohen 1988. With few repetitions it is rough; its sign and order of magnitude count.
+    """
+    spread = np.sqrt((np.var(values, ddof=1) + np.var(surrogate_values, ddof=1)) / 2)
+    return float((np.mean(values) - np.mean(surrogate_values)) / max(spread, SMALLEST_SPREAD))
+
+
+class Elbow(NamedTuple):
+    """Number of clusters at the elbow of an inertia curve, and how pronounced the elbow is."""
+
+    clusters: int
+    strength: float
+
+
+def neighbour_preservation(points, embedding, n_neighbours=10, sample=1000, seed=1):
+    """Mean share of each point's nearest neighbours in points (n, d) that are so in embedding (n, 2) too.
+
+    `sample` points, drawn with `seed`, are asked; neighbours are sought among all. 1: all kept; a map
+    without any relation to the points keeps n_neighbours / (n − 1).
+    """
+    rows = np.random.default_rng(seed).permutation(len(points))[:sample]
+    before = nearest_rows(points, rows, n_neighbours)
+    after = nearest_rows(embedding, rows, n_neighbours)
+    return float((before[:, :, None] == after[:, None, :]).sum(axis=(1, 2)).mean() / n_neighbours)
+
+
+def inertia_curve(z, cluster_counts, seed=1, batch_size=1024):
+    """Inertia (sum of squared distances to the nearest centre) of MiniBatchKMeans for each cluster count.
+
+    z is (n, d); returns float64 (len(cluster_counts),). Source: XIII-028.
+    """
+    if max(cluster_counts) > len(z):
+        raise InputError(f"{max(cluster_counts)} clusters cannot be made of {len(z)} points; ask for fewer.")
+
+    def inertia(count):
+        return MiniBatchKMeans(count, batch_size=batch_size, n_init=1, random_state=seed).fit(z).inertia_
+
+    # Within one run of k-means on small batches, threads wait for each other longer than they compute.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.array(list(pool.map(inertia, cluster_counts)))
+
+
+def elbow(cluster_counts, inertias):
+    """Where an inertia curve lies farthest below the straight line between its ends, on log-log axes.
+
+    Points without clusters give nearly a power law, which is straight on such axes; on linear axes it would
+    bend, and every cloud would seem to have an elbow. The strength is ln(line / curve) there: 0 means none,
+    0.7 that the inertia is half of what the line says. Compare it with the strength of a surrogate.
+    """
+    x, y = np.log(cluster_counts), np.log(inertias)
+    line = y[0] + (y[-1] - y[0]) * (x - x[0]) / (x[-1] - x[0])
+    depth = line - y
+    return Elbow(int(cluster_counts[depth.argmax()]), float(depth.max()))

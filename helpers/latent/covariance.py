@@ -1,0 +1,189 @@
+"""Pairs of components: covariance, principal axes, whitening, correlations, Mahalanobis distances."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import pdist, squareform
+
+from helpers.files import InputError
+from helpers.latent.pieces import covariance_about, map_rows, require_finite
+
+SMALLEST_VARIANCE = 1e-9  # of the first component's: less is rounding, as beyond n − 1 components of n points
+
+
+class Normal(NamedTuple):
+    """A normal distribution: mean (d,), and axes (r, d) whose product axesᵀ · axes is the covariance."""
+
+    mean: np.ndarray
+    axes: np.ndarray
+
+
+def require_points(z_points, fewest, purpose):
+    """Raise InputError unless z_points are finite, of shape (n, d), and n is at least `fewest`.
+
+    `purpose` begins the sentence of the message: what needs so many points.
+    """
+    if np.ndim(z_points) != 2:
+        raise InputError(
+            f"z-points come as an array (n, z_dim), this one has the shape {np.shape(z_points)}."
+        )
+    if len(z_points) < fewest:
+        raise InputError(
+            f"{purpose} needs at least {fewest} z-points, here are {len(z_points)}; encode more images."
+        )
+    require_finite(z_points)
+
+
+def fit_normal(z_points, *others):
+    """Normal distribution with mean and covariance of z_points (n, d); its axes are principal ones.
+
+    With `others`, further points (m, d), that of all points together. A singular covariance, as that of
+    n <= d points, leaves r < d axes: what is drawn stays in the plane of the points. Raises InputError with
+    fewer than two different points.
+    """
+    require_points(z_points, 2, "A covariance")
+    if np.all(z_points == z_points[0]):
+        raise InputError("All z-points are the same point, so they have no covariance; encode other images.")
+    pca = fit_pca(z_points, *others)
+    return Normal(pca.mean, principal_axes(pca))
+
+
+def whiten(normal, z_points):
+    """Coordinates (n, r), float32, of z_points (n, d) along principal axes, in standard deviations.
+
+    Their mean is 0 and their covariance 1 where `normal` was fitted to these points; their length is the
+    Mahalanobis distance.
+    """
+    directions = (normal.axes / np.square(normal.axes).sum(axis=1, keepdims=True)).T
+    return map_rows(lambda rows: (rows - normal.mean) @ directions, z_points, len(normal.axes))
+
+
+def unwhiten(normal, coordinates):
+    """z-vectors (n, d), float32, at coordinates (n, r) along the axes, in standard deviations."""
+    axes, mean = normal.axes.astype(np.float32), normal.mean.astype(np.float32)
+    return map_rows(lambda rows: rows.astype(np.float32) @ axes + mean, coordinates, len(mean))
+
+
+class Pca(NamedTuple):
+    """Principal components: mean (d,), unit vectors as rows (d, d), variances (d,), their shares (d,)."""
+
+    mean: np.ndarray
+    components: np.ndarray
+    explained_variance: np.ndarray
+    explained_variance_ratio: np.ndarray
+
+
+def fit_pca(z, *others):
+    """Principal components of z-points (n, d), by the eigenvectors of their covariance matrix.
+
+    With `others`, further points (m, d), those of all points together. All fields are float64. Each
+    component's entry of largest magnitude is positive, so that signs do not depend on the machine. With
+    n <= d points only n − 1 components have a variance. Source: IX-028 to IX-033.
+    """
+    clouds = z, *others
+    mean = sum(cloud.sum(axis=0, dtype=np.float64) for cloud in clouds) / sum(map(len, clouds))
+    require_finite(mean)
+    values, vectors = np.linalg.eigh(covariance_about(mean, *clouds))
+    values, components = values[::-1].clip(0), vectors.T[::-1]
+    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
+    return Pca(mean, components * np.sign(largest), values, values / values.sum())
+
+
+def transform_pca(pca, z, n_components=None):
+    """Coordinates (n, n_components), float32, of z-points (n, d) along the first principal components."""
+    components, mean = pca.components[:n_components].astype(np.float32), pca.mean.astype(np.float32)
+    return map_rows(lambda rows: (rows - mean) @ components.T, z, len(components))
+
+
+def principal_axes(pca):
+    """Principal components times their standard deviations: (r, d), those without any variance left out.
+
+    For uncorrelated x (n, r) of variance 1, pca.mean + x @ axes has mean and covariance of the data.
+    """
+    kept = pca.explained_variance > SMALLEST_VARIANCE * pca.explained_variance[0]
+    return np.sqrt(pca.explained_variance[kept])[:, None] * pca.components[kept]
+
+
+def components_for_variance(pca, share):
+    """Smallest number of principal components that hold `share` (0 to 1) of the variance (IX-031)."""
+    return int((np.cumsum(pca.explained_variance_ratio) < share - 1e-12).sum()) + 1
+
+
+class OffDiagonal(NamedTuple):
+    """Elements beside the diagonal: mean and largest magnitude, share with more than a threshold."""
+
+    mean: float
+    largest: float
+    share_above: float
+
+
+def off_diagonal_statistics(matrix, threshold=0.3):
+    """How far a correlation matrix (d, d), d > 1, is from diagonal: `OffDiagonal`. For VIII-012, IX-034."""
+    magnitudes = np.abs(matrix[np.triu_indices(len(matrix), 1)])
+    above = np.mean(magnitudes > threshold)
+    return OffDiagonal(float(magnitudes.mean()), float(magnitudes.max()), float(above))
+
+
+def strongest_pairs(matrix, number):
+    """Pairs of components (number, 2) with the largest magnitudes in `matrix` (d, d), and their correlations.
+
+    The strongest comes first; i < j in each pair. Source: VIII-017.
+    """
+    pairs = np.stack(np.triu_indices(len(matrix), 1), axis=1)
+    correlations = matrix[tuple(pairs.T)]
+    order = np.argsort(-np.abs(correlations), kind="stable")[:number]
+    return pairs[order], correlations[order]
+
+
+def squared_distances(white):
+    """Squared Mahalanobis distances (n,), float64, of the points from their mean."""
+    return np.einsum("nr,nr->n", white, white, dtype=np.float64)
+
+
+def pearson_matrix(z):
+    """Means (d,), standard deviations (d,) and Pearson's rho (d, d) of the components of z (n, d)."""
+    if len(z) < 3 or z.shape[1] < 2:
+        raise InputError(f"Ellipses need at least 3 points of 2 components; these z-points are {z.shape}.")
+    mean = z.mean(axis=0, dtype=np.float64)
+    require_finite(mean)
+    constant = np.flatnonzero(np.ptp(z, axis=0) == 0)
+    if len(constant):
+        raise InputError(f"Component {constant[0]} has the same value in all z-points; leave it out.")
+    covariance = covariance_about(mean, z)
+    sigma = np.sqrt(np.diag(covariance))
+    return mean, sigma, covariance / np.outer(sigma, sigma)
+
+
+def off_diagonal(matrix):
+    """Entries (d(d − 1)/2,) above the diagonal of a symmetric matrix (d, d)."""
+    return matrix[np.triu_indices(len(matrix), 1)]
+
+
+def size_correlations(y):
+    """Pearson's rho (d, d) of the distances |y_j − mean_j| of the components of y (n, d) from their means.
+
+    0 off the diagonal for independent components; above 0 where points far out along one axis tend to be far
+    out along the other, even if the components themselves are uncorrelated. For VIII-020, VIII-022.
+    """
+    return np.corrcoef(np.abs(y - y.mean(axis=0, dtype=np.float64)), rowvar=False)
+
+
+def distance_correlations(y):
+    """Squared distance correlation (d, d) of all pairs of components of y (n, d), not biased by a small n.
+
+    0 on average for independent components, whatever their distributions; 1 where one component is a multiple
+    of the other. It sees every kind of dependence, Pearson's rho the linear one only. Needs n x n distances
+    of each component: ask for some hundred points. Source: Székely and Rizzo 2013; for VIII-021.
+    """
+    centred = [u_centred(squareform(pdist(column[:, None]))) for column in y.T.astype(np.float64)]
+    products = np.array([[np.vdot(one, other) for other in centred] for one in centred])
+    spread = np.sqrt(np.diag(products))
+    return products / np.outer(spread, spread)
+
+
+def u_centred(distances):
+    """Distances (n, n) minus the means of rows and columns, such that no product of two is biased."""
+    n, sums = len(distances), distances.sum(axis=0)
+    centred = distances - (sums + sums[:, None]) / (n - 2) + sums.sum() / ((n - 1) * (n - 2))
+    np.fill_diagonal(centred, 0)
+    return centred

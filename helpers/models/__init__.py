@@ -1,0 +1,39 @@
+"""Networks of the series, their batches, training, encoding and what they cost."""
+
+from helpers.models.costs import (
+    format_trials,
+    measure_answers,
+    measure_calls,
+    measure_footprints,
+    measure_images,
+    measure_networks,
+    write_noise_images,
+)
+from helpers.models.encoding import encode, encode_variational, float32_copy, predict
+from helpers.models.images import (
+    SPLITS,
+    ImageBatches,
+    attribute_names,
+    load_attributes,
+    load_images,
+    rows_of_split,
+)
+from helpers.models.judging import (
+    SHOWN,
+    count_judged,
+    judge,
+    judge_decoded,
+    judge_images,
+    load_inception,
+    set_standard,
+)
+from helpers.models.networks import (
+    AttributeClassifier,
+    Autoencoder,
+    VariationalAutoencoder,
+    build_decoder,
+    build_encoder,
+    draw_z,
+    reconstruction_loss,
+)
+from helpers.models.training import choose_precision, fit, load_model

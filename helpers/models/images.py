@@ -1,0 +1,87 @@
+"""Packed images: made when missing, opened memory-mapped, handed out in batches."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from helpers.files import InputError, read_json, shown_path
+
+SPLITS = {"train": 0, "valid": 1, "test": 2}  # codes in splits.npy, as in CelebA's partition file
+
+
+def rows_of_split(folder, split):
+    """Row numbers (int64) of one split of images.npy in ascending order; `split` None: all rows."""
+    codes = np.load(Path(folder) / "splits.npy", allow_pickle=False)
+    return np.arange(len(codes)) if split is None else np.flatnonzero(codes == SPLITS[split])
+
+
+def load_images(folder, rows):
+    """Images in the order of `rows`: float32 in [0, 1], (n, height, width, 3).
+
+    The file is mapped for this one read only: pages of a mapping that stays open count as memory
+    of the process, and after an epoch the whole file would be among them.
+    """
+    images = np.load(Path(folder) / "images.npy", mmap_mode="r", allow_pickle=False)
+    return images[rows].astype(np.float32) / np.float32(255)
+
+
+def load_attributes(folder):
+    """Attributes int8 0/1 (n, 40) of all images in a packed folder; InputError where there are none."""
+    path = Path(folder) / "attributes.npy"
+    if not path.exists():
+        raise InputError(
+            f"The images in {shown_path(folder)} have no attributes; give CelebA's list with them."
+        )
+    return np.load(path, allow_pickle=False)
+
+
+def attribute_names(folder):
+    """Names of the columns of `load_attributes`; an empty list where the images have no attributes."""
+    return read_json(Path(folder) / "manifest.json")["attribute_names"] or []
+
+
+def images_identity(folder):
+    """sha256 of images.npy as its manifest states it: two trainings on equal data share it."""
+    return read_json(Path(folder) / "manifest.json")["files"]["images.npy"]["sha256"]
+
+
+class ImageBatches(keras.utils.PyDataset):
+    """Batches of one split: float32 images in [0, 1], (batch, height, width, 3), read when asked for.
+
+    Shuffled, the order of an epoch depends on `seed` and `epoch` alone; setting `epoch` therefore
+    puts a resumed training exactly where it left off. `flip` mirrors a random half of the images.
+    With `attributes`, each batch brings its images' attributes (batch, 40), int8 0/1, as labels.
+    Source: posts COL-013, COL-019, COL-023 (slices handed out by a generator).
+    """
+
+    def __init__(self, folder, split, batch_size, shuffle=False, flip=False, attributes=False, seed=0):
+        super().__init__(workers=1)
+        self.folder, self.split, self.batch_size = Path(folder), split, batch_size
+        self.shuffle, self.flip, self.seed = shuffle, flip, seed
+        self.rows = rows_of_split(folder, split)
+        self.attributes = load_attributes(folder) if attributes else None
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch):
+        """Take the order and the mirrored images of this epoch (counted from 0)."""
+        self.epoch = epoch
+        rng = np.random.default_rng((self.seed, epoch))
+        self.order = rng.permutation(self.rows) if self.shuffle else self.rows
+        self.mirrored = rng.random(len(self.rows)) < 0.5 if self.flip else np.zeros(len(self.rows), bool)
+
+    def on_epoch_end(self):
+        """Move on to the next epoch's order; Keras calls this after each pass."""
+        self.set_epoch(self.epoch + 1)
+
+    @property
+    def num_batches(self):
+        """Number of batches, the last and smaller one counted."""
+        return -(-len(self.rows) // self.batch_size)
+
+    def __getitem__(self, index):
+        batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        images = load_images(self.folder, self.order[batch])
+        mirrored = self.mirrored[batch]
+        images[mirrored] = images[mirrored, :, ::-1]
+        return (images,) if self.attributes is None else (images, self.attributes[self.order[batch]])

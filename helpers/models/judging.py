@@ -1,0 +1,156 @@
+"""Drawn z-vectors go through the networks, and their images are compared with real ones."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import layers
+
+from helpers.files import InputError
+from helpers.latent.neighbours import nearest_distances
+from helpers.models.encoding import predict
+from helpers.models.images import ImageBatches, load_images, rows_of_split
+from helpers.models.networks import COLOUR_CHANNELS, IMAGE_SIZE
+from helpers.scores import (
+    NEIGHBOURS,
+    Score,
+    frechet_distance,
+    frechet_limit,
+    neighbour_coverage,
+    neighbour_density,
+    relative_error,
+    score,
+    score_newness,
+    shrink_images,
+)
+
+SHOWN = 8  # images of each draw that are kept for sheets
+RETURNING = 0.99  # of held-out images return to their z-point as closely as a meaningful one must (CII-006)
+FEWEST = 2 * (NEIGHBOURS + 1)  # images of each split: half of them still have so many neighbours
+INCEPTION_SIZE = 299  # pixels of a side of the images that the network was trained on
+WEIGHTS = "imagenet"  # Keras' own, about 90 MB; those of Heusel et al. 2017 come from another training
+
+
+class Standard(NamedTuple):
+    """The networks that look at draws, float32, and what is known of real images.
+
+    test (n, f): features of test images. train_z (m, d) and train_thumbnails (m, t), bytes: of the train
+    split. held_out_z (n, d): z-points of validation images. near_z and near_images (n,): their distances,
+    and those of their decoded images' thumbnails, to the nearest of the train split. threshold: the
+    re-encoding error that 99 % of them keep.
+    """
+
+    encoder: keras.Model
+    decoder: keras.Model
+    features: keras.Model
+    test: np.ndarray
+    train_z: np.ndarray
+    train_thumbnails: np.ndarray
+    held_out_z: np.ndarray
+    near_z: np.ndarray
+    near_images: np.ndarray
+    threshold: float
+
+
+class Judgement(NamedTuple):
+    """The first images of a draw (8, height, width, 3), and its figures by name: `scores.Score`.
+
+    `limit` is its Fréchet distance with infinitely many images.
+    """
+
+    faces: np.ndarray
+    scores: dict[str, Score]
+    limit: float
+
+
+def count_judged(folder, at_most):
+    """Number of images that all comparisons take: `at_most`, and no more than both held-out splits have.
+
+    Raises InputError where they have too few for scores of their halves.
+    """
+    n = min(at_most, *(len(rows_of_split(folder, split)) for split in ("test", "valid")))
+    if n < FEWEST:
+        raise InputError(
+            f"Drawn faces are compared with at least {FEWEST} test and {FEWEST} validation images, here are "
+            f"{n}; take more images."
+        )
+    return n
+
+
+def set_standard(folder, encoder, decoder, features, train_z, held_out_z):
+    """`Standard` of as many test images as there are `held_out_z`, from the packed images in `folder`.
+
+    `train_z` (m, d) are the z-points of the train split by `encoder`, `held_out_z` (n, d) those of n
+    validation images; all networks compute in float32. Thumbnails of 170,000 training images take 0.13 GB.
+    """
+    test = rows_of_split(folder, "test")[: len(held_out_z)]
+    batches = ImageBatches(folder, "train", 512)
+    thumbnails = np.concatenate([shrink_images(batches[i][0]) for i in range(batches.num_batches)])
+    rebuilt = predict(decoder, held_out_z)
+    errors = relative_error(predict(encoder, rebuilt), held_out_z)
+    return Standard(
+        encoder,
+        decoder,
+        features,
+        predict(features, load_images(folder, test)),
+        train_z,
+        thumbnails,
+        held_out_z,
+        nearest_distances(held_out_z, train_z),
+        nearest_distances(shrink_images(rebuilt), thumbnails),
+        float(np.quantile(errors, RETURNING)),
+    )
+
+
+def judge(standard, z):
+    """`Judgement` of the images that z-vectors (n, d) decode to; n as in the standard."""
+    images = predict(standard.decoder, z)
+    errors = relative_error(predict(standard.encoder, images), z)
+    found = judge_images(standard, images)
+    of_points = {
+        "re-encoding error": score(np.median, errors),
+        "share that returns": score(np.mean, errors <= standard.threshold),
+        "nearest z": score_newness(nearest_distances(z, standard.train_z), standard.near_z),
+    }
+    return found._replace(scores=found.scores | of_points)
+
+
+def judge_images(standard, images):
+    """`Judgement` of images (n, height, width, 3) that need not have been decoded."""
+    features = predict(standard.features, images)
+    near = nearest_distances(shrink_images(images), standard.train_thumbnails)
+    found = {
+        "Fréchet distance": score(frechet_distance, features, standard.test),
+        "density": score(neighbour_density, features, standard.test),
+        "coverage": score(neighbour_coverage, features, standard.test),
+        "nearest image": score_newness(near, standard.near_images),
+    }
+    return Judgement(images[:SHOWN].copy(), found, frechet_limit(features, standard.test))
+
+
+def judge_decoded(standard, decoder, z):
+    """`judge_images` of z-vectors (n, d) of another network, by its decoder."""
+    return judge_images(standard, predict(decoder, z))
+
+
+def load_inception(weights=WEIGHTS):
+    """Network in float32 from images (n, 96, 96, 3) in [0, 1] to InceptionV3's features (n, 2048).
+
+    Keras downloads the weights once. Distances between these features are near those of the literature (FID),
+    not equal to them: its weights and its scaling differ. Raises InputError where the weights cannot be had.
+    """
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS), name="images")
+        x = layers.Resizing(INCEPTION_SIZE, INCEPTION_SIZE, name="enlarge")(images)
+        x = layers.Rescaling(2.0, -1.0, name="to_minus_one_and_one")(x)
+        options = {"include_top": False, "pooling": "avg", "input_tensor": x}
+        return keras.applications.InceptionV3(weights=weights, **options)
+    except Exception as error:  # Keras raises a plain one when it cannot download
+        raise InputError(
+            "The weights of InceptionV3 can be neither found nor downloaded here, so its features are left "
+            "out; with access to storage.googleapis.com they come by themselves."
+        ) from error
+    finally:
+        keras.config.set_dtype_policy(policy)

@@ -1,0 +1,264 @@
+"""The networks of the series, in Keras 3 for the backends tensorflow and jax.
+
+Loss convention of the whole project, stated here once: nats per image. Reconstruction is the sum
+over pixels of the channel mean of the binary cross-entropy, the KL loss `fact` times the divergence
+summed over the latent dimensions; both are averaged over the batch. The posts' "0.49 per pixel" is the
+reconstruction divided by 96 x 96 (XIII-018 to XIII-020).
+"""
+
+import keras
+from keras import layers, ops
+
+IMAGE_SIZE = 96  # pixels, width and height (CII-019)
+COLOUR_CHANNELS = 3
+KERNEL_SIZE = 3  # pixels
+LEAKY_RELU_SLOPE = 0.3  # slope for negative inputs: the default of the LeakyReLU layer that the posts use
+# Of batch normalisation's running averages. Keras' own 0.99 looks back about 100 steps, an epoch of 12,800
+# images: the averages then lag behind the weights, and what trains well fails on held-out images (the
+# attribute classifier after 300 steps: held-out loss 0.64 instead of 0.32, where chance is 0.48).
+BATCH_NORM_MOMENTUM = 0.9
+EPSILON_CLIP = 5.0  # largest |epsilon| of the sampling layer, in standard deviations (XIII-067)
+DRAWS_PER_EPOCH = 1_000_000  # more than any epoch has batches: no two epochs share a state of the generator
+ENCODER_OPTIONS = ("batch_norm", "extra_dense", "initializer", "logvar_bias")  # that a VAE's decoder lacks
+FEATURES = 128  # width of the attribute classifier's last hidden layer
+
+
+def build_encoder(
+    z_dim=256,
+    variational=False,
+    extra_dense=None,
+    batch_norm=False,
+    filters=(32, 64, 128, 256),
+    strides=2,
+    activation="leaky_relu",
+    initializer="glorot_uniform",
+    logvar_bias=0.0,
+):
+    """Encoder: images (batch, 96, 96, 3) in [0, 1] to z (batch, z_dim), or to (mu, logvar) if variational.
+
+    One Conv2D per entry of `filters`; `extra_dense` puts a Dense layer of that width between Flatten
+    and the heads, `batch_norm` a BatchNormalization before ("after": behind) each convolution's
+    activation. `initializer` draws the convolutions' starting weights, `logvar_bias` is where logvar
+    starts. z, mu and logvar are float32 under every precision policy. Source: CII-016, XII-016,
+    XIII-009 to XIII-011.
+    """
+    images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS), name="images")
+    x = images
+    for number, width in enumerate(filters, start=1):
+        convolution = layers.Conv2D(
+            width,
+            KERNEL_SIZE,
+            strides,
+            padding="same",
+            kernel_initializer=initializer,
+            name=f"conv_{number}",
+        )
+        x = _normalise_and_activate(convolution(x), batch_norm, activation, f"conv_{number}")
+    x = layers.Flatten(name="flatten")(x)
+    if extra_dense:
+        x = layers.Dense(extra_dense, name="extra_dense")(x)
+        x = _activation_layer(activation, name="extra_dense_activation")(x)
+    if not variational:
+        return keras.Model(images, layers.Dense(z_dim, dtype="float32", name="z")(x), name="encoder")
+    mu = layers.Dense(z_dim, dtype="float32", name="mu")(x)
+    start = keras.initializers.Constant(logvar_bias)
+    logvar = layers.Dense(z_dim, dtype="float32", bias_initializer=start, name="logvar")(x)
+    return keras.Model(images, [mu, logvar], name="encoder")
+
+
+def build_decoder(
+    z_dim=256, batch_norm=False, filters=(32, 64, 128, 256), strides=2, activation="leaky_relu"
+):
+    """Decoder: z (batch, z_dim) to images (batch, 96, 96, 3), float32 in (0, 1): the encoder in reverse.
+
+    Give it the encoder's options; `filters` and `strides` are taken in reverse order here. The last
+    Conv2DTranspose and the sigmoid run in float32 under every precision policy: bfloat16 has fewer
+    steps than an image has grey levels, and it is slower in a layer of three filters. Source: CII-017.
+    """
+    side = IMAGE_SIZE // strides ** len(filters)
+    z = keras.Input((z_dim,), name="z")
+    x = layers.Dense(side * side * filters[-1], name="dense")(z)
+    x = layers.Reshape((side, side, filters[-1]), name="reshape")(x)
+    for number, width in enumerate(reversed(filters[:-1]), start=1):
+        x = layers.Conv2DTranspose(width, KERNEL_SIZE, strides, padding="same", name=f"conv_t_{number}")(x)
+        x = _normalise_and_activate(x, batch_norm, activation, f"conv_t_{number}")
+    last = layers.Conv2DTranspose(
+        COLOUR_CHANNELS, KERNEL_SIZE, strides, padding="same", dtype="float32", name=f"conv_t_{len(filters)}"
+    )
+    images = layers.Activation("sigmoid", dtype="float32", name="sigmoid")(last(x))
+    return keras.Model(z, images, name="decoder")
+
+
+def _normalise_and_activate(x, batch_norm, activation, name):
+    activate = _activation_layer(activation, name=f"{name}_activation")
+    if not batch_norm:
+        return activate(x)
+    normalise = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")
+    return normalise(activate(x)) if batch_norm == "after" else activate(normalise(x))
+
+
+def _activation_layer(activation, name):
+    if activation == "leaky_relu":
+        return layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE, name=name)
+    return layers.Activation(activation, name=name)
+
+
+def reconstruction_loss(images, reconstructions):
+    """Nats per image (batch,): sum over pixels of the channel mean of the binary cross-entropy (XIII-020)."""
+    return ops.sum(ops.mean(ops.binary_crossentropy(images, reconstructions), axis=-1), axis=(1, 2))
+
+
+def kl_divergence(mu, logvar):
+    """Nats per image (batch,) between N(mu, exp(logvar)) and N(0, 1), summed over the latent dimensions.
+
+    ½ Σ (mu² + exp(logvar) − logvar − 1). Source: XIII-048; Kingma and Welling 2014, appendix B.
+    """
+    return ops.sum(ops.square(mu) + ops.exp(logvar) - logvar - 1, axis=-1) / 2
+
+
+def draw_z(mu, logvar, seed, clip=EPSILON_CLIP, factor=1.0):
+    """One draw of z (batch, z_dim): mu + exp(logvar / 2) · epsilon · factor, epsilon from N(0, 1).
+
+    Values of epsilon beyond ±`clip` become ±`clip` (None: as drawn). Source: XIII-062, 067, 068.
+    """
+    epsilon = keras.random.normal(ops.shape(mu), dtype="float32", seed=seed)
+    if clip:
+        epsilon = ops.clip(epsilon, -clip, clip)
+    return mu + ops.exp(logvar / 2) * epsilon * factor
+
+
+class Network(keras.Model):
+    """What the trainable models share: they are built from their options, without seeing data."""
+
+    def __init__(self, **options):
+        super().__init__(name=type(self).__name__.lower())
+        self.options = options
+        self.make_parts(**options)
+        self.build((None, IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS))
+
+    def build(self, input_shape):
+        """The parts are built already; Keras only has to know it."""
+        self.built = True
+
+    def compile(self, *arguments, **options):
+        """As Keras does; the optimizer is built as well, or TensorFlow would trace the first step twice."""
+        super().compile(*arguments, **options)
+        self.optimizer.build(self.trainable_variables)
+
+    def set_epoch(self, epoch):
+        """Put random draws where they stand at the beginning of this epoch (from 0); here there are none."""
+
+    def get_config(self):
+        """Options from which the same network can be made again."""
+        return dict(self.options)
+
+
+@keras.saving.register_keras_serializable("latent_faces")
+class Autoencoder(Network):
+    """Autoencoder with `.encoder` and `.decoder`; trains on batches of images alone.
+
+    `options` are those of `build_encoder` that the decoder shares: batch_norm, filters, strides,
+    activation. `fit` logs the loss as `loss`, in nats per image. Source: CII-001, XIII-010.
+    """
+
+    def __init__(self, z_dim=256, **options):
+        super().__init__(z_dim=z_dim, **options)
+
+    def make_parts(self, z_dim, **options):
+        """Make encoder and decoder."""
+        self.encoder = build_encoder(z_dim, **options)
+        self.decoder = build_decoder(z_dim, **options)
+
+    def call(self, images, training=False):
+        """Reconstructions (batch, 96, 96, 3), float32 in (0, 1)."""
+        return self.decoder(self.encoder(images, training=training), training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Mean reconstruction loss of the batch, nats per image."""
+        return ops.mean(reconstruction_loss(x, y_pred))
+
+
+@keras.saving.register_keras_serializable("latent_faces")
+class VariationalAutoencoder(Network):
+    """Variational autoencoder: `.encoder` gives mu and logvar, `.decoder` takes z.
+
+    `fact` is the weight of the KL loss, `epsilon_clip` the largest |epsilon| (None: any), `noise_seed` the
+    seed of epsilon (None: drawn). `options` are those of `build_encoder`; the decoder shares filters,
+    strides and activation, and has no batch normalisation, as in post XII. Assigning 0 to
+    `vae.epsilon_factor` switches the noise off: z is mu. Logs total_loss, reco_loss and kl_loss in nats
+    per image; beside them batch means of logvar, of its largest component and of mu's radius.
+    Source: XII-018 to XII-020, XIII-046, 062, 067, 068.
+    """
+
+    LOGGED = ("total_loss", "reco_loss", "kl_loss", "logvar_mean", "logvar_max", "radius_mean")
+
+    def __init__(
+        self, z_dim=256, fact=1e-5, epsilon_clip=EPSILON_CLIP, noise_seed=None, batch_norm=True, **options
+    ):
+        own = {"fact": fact, "epsilon_clip": epsilon_clip, "noise_seed": noise_seed}
+        super().__init__(z_dim=z_dim, batch_norm=batch_norm, **own, **options)
+
+    def make_parts(self, z_dim, fact, epsilon_clip, noise_seed, **options):
+        """Make encoder, decoder, the source of epsilon and what is logged."""
+        shared = {name: value for name, value in options.items() if name not in ENCODER_OPTIONS}
+        self.encoder = build_encoder(z_dim, variational=True, **options)
+        self.decoder = build_decoder(z_dim, **shared)
+        self.fact, self.epsilon_clip = fact, epsilon_clip
+        self.seed_generator = keras.random.SeedGenerator(noise_seed)
+        self.noise_seed = int(self.seed_generator.state[0])
+        self.epsilon_factor = keras.Variable(1.0, trainable=False, dtype="float32", name="epsilon_factor")
+        self.trackers = [keras.metrics.Mean(name=name) for name in self.LOGGED]
+
+    def set_epoch(self, epoch):
+        """Take this epoch's epsilon: Keras does not save the generator's state with the weights."""
+        self.seed_generator.state.assign([self.noise_seed, epoch * DRAWS_PER_EPOCH])
+
+    def call(self, images, training=False):
+        """Reconstructions (batch, 96, 96, 3), float32 in (0, 1), of a z drawn for each image; mu; logvar."""
+        mu, logvar = self.encoder(images, training=training)
+        z = draw_z(mu, logvar, self.seed_generator, self.epsilon_clip, self.epsilon_factor)
+        return self.decoder(z, training=training), mu, logvar
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Mean reconstruction plus KL loss of the batch, nats per image."""
+        rebuilt, mu, logvar = y_pred
+        reco_loss = ops.mean(reconstruction_loss(x, rebuilt))
+        kl_loss = self.fact * ops.mean(kl_divergence(mu, logvar))
+        radius = ops.mean(ops.norm(mu, axis=-1))
+        values = (reco_loss + kl_loss, reco_loss, kl_loss, ops.mean(logvar), ops.max(logvar), radius)
+        for tracker, value in zip(self.trackers, values, strict=True):
+            tracker.update_state(value, sample_weight=ops.shape(x)[0])
+        return reco_loss + kl_loss
+
+
+@keras.saving.register_keras_serializable("latent_faces")
+class AttributeClassifier(Network):
+    """Convolutional network that tells CelebA's attributes of an image; `.features` is its last hidden layer.
+
+    Trained on the attributes, it has learned what matters in a face: distances between its features
+    (128) judge images better than distances between pixels.
+    """
+
+    def __init__(self, attributes=40):
+        super().__init__(attributes=attributes)
+
+    def make_parts(self, attributes):
+        """Make the network up to the features, and the head that reads the attributes off them."""
+        images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS), name="images")
+        x = images
+        for number, width in enumerate((32, 64, 128, 256), start=1):
+            x = layers.Conv2D(width, KERNEL_SIZE, 2, padding="same", name=f"conv_{number}")(x)
+            x = _normalise_and_activate(x, True, "relu", f"conv_{number}")
+        x = layers.Flatten(name="flatten")(layers.AveragePooling2D(2, name="pool")(x))
+        features = layers.Dense(FEATURES, activation="relu", dtype="float32", name="features")(x)
+        self.features = keras.Model(images, features, name="features")
+        self.head = layers.Dense(attributes, dtype="float32", name="head")
+        self.head.build((None, FEATURES))
+
+    def call(self, images, training=False):
+        """Logits (batch, attributes) of each attribute's probability."""
+        return self.head(self.features(images, training=training))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Mean binary cross-entropy over the attributes, nats per attribute."""
+        return ops.mean(ops.binary_crossentropy(ops.cast(y, "float32"), y_pred, from_logits=True))

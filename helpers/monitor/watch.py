@@ -1,0 +1,280 @@
+"""Memory over time: a record of it, the peak of each cell or stage, and the guard that stops one in time.
+
+watch = monitor.start()   # in a notebook each cell becomes a stage by itself
+...
+print(watch.peak_table())
+
+Colab's free machine has 12.7 GB, of which it needs 0.9 to 1.4 itself (COL-002, COL-003, COL-010).
+"""
+
+import _thread
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from helpers.monitor.readings import GIGABYTE, Memory, memory
+from helpers.reporting import note
+
+CHECK_SECONDS = 0.1  # between two looks of the guard
+SAMPLE_SECONDS = 0.5  # between two readings for the record
+MOST_SAMPLES = 4000  # then every second one goes, and readings become rarer
+LABEL_WIDTH = 44
+COLAB_LIMIT = 11e9  # bytes for this process; COL-004
+MACHINE_SHARE = 0.85  # of all memory, on machines smaller than Colab's
+MARGIN = 1e9  # bytes beyond the limit that one allocation may take: the guard sees it and stops what follows
+ROOM = 0.25e9  # bytes that what runs may still take where the limit was passed before, to clean up
+SIGNAL = signal.SIGUSR1 if hasattr(signal, "SIGUSR1") else signal.SIGBREAK
+
+
+class Sample(NamedTuple):
+    """One reading of the record."""
+
+    seconds: float  # since the watch was started
+    reading: Memory
+
+
+class Stage(NamedTuple):
+    """What a cell, or a named part of a program, took; all memory in bytes."""
+
+    label: str
+    seconds: float
+    before: int
+    after: int
+    peak: int  # most resident memory of the process
+    machine_peak: int
+    vram_peak: int | None  # of all processes on the first GPU, None without one
+    backend_peak: int | None  # of TensorFlow on it, since its start
+
+
+class MemoryWatch:
+    """Reads the memory in a thread of its own, keeps the readings, and guards the limit within stages."""
+
+    def __init__(self, limit=None):
+        self.guard = MemoryGuard(default_limit() if limit is None else limit)
+        self.samples, self.stages = [], []
+        self.started, self.every = time.monotonic(), SAMPLE_SECONDS
+        self.open = []  # label and first sample of each stage that runs, the innermost last
+        self.taken = threading.Lock()
+        self.ended = threading.Event()
+        self._take()
+        self.thread = threading.Thread(target=self._run, name="memory watch", daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while not self.ended.wait(CHECK_SECONDS):
+            self.guard.check()
+            if self._now() - self.samples[-1].seconds >= self.every:
+                self._take()
+
+    def _now(self):
+        return time.monotonic() - self.started
+
+    def _take(self):
+        """Add a reading to the record and return it."""
+        sample = Sample(self._now(), memory())
+        with self.taken:
+            self.samples.append(sample)
+            if len(self.samples) > MOST_SAMPLES:
+                self.samples, self.every = self.samples[::2], 2 * self.every
+        return sample
+
+    def stop(self):
+        """End the record; the limit no longer holds."""
+        self.ended.set()
+        self.thread.join()
+        self.guard.leave()
+
+    def begin(self, label):
+        """A stage of this name begins; from now on the limit holds."""
+        self.open.append((label, self._take()))
+        if len(self.open) == 1:
+            self.guard.enter()
+
+    def end(self):
+        """The innermost stage ends; its `Stage` is kept and returned."""
+        if len(self.open) == 1:
+            self.guard.leave()
+        (label, first), last = self.open.pop(), self._take()
+        between = [sample for sample in self.samples if sample.seconds >= first.seconds]
+        self.stages.append(_summarise(label, between, first, last))
+        return self.stages[-1]
+
+    @contextmanager
+    def stage(self, label):
+        """Context of a stage. An allocation that was refused ends in MemoryLimitReached as well."""
+        self.begin(label)
+        try:
+            yield
+        except MemoryError as error:
+            if isinstance(error, MemoryLimitReached):
+                raise
+            raise MemoryLimitReached(self.guard.describe()) from error
+        finally:
+            self.end()
+
+    def peak_table(self, rows=8):
+        """Text: the `rows` stages that took most beyond what was held before, in order, and the whole."""
+        greedy = sorted(self.stages, key=lambda stage: stage.before - stage.peak)[:rows]
+        lines = [stage for stage in self.stages if stage in greedy]
+        return format_peaks([*lines, self._whole()])
+
+    def _whole(self):
+        last = self._take()
+        return _summarise("everything", self.samples, self.samples[0], last)
+
+
+def _summarise(label, samples, first, last):
+    """`Stage` of the samples from `first` to `last`."""
+    readings = [sample.reading for sample in (first, *samples, last)]
+    peak = max(reading.process for reading in readings)
+    if last.reading.process_peak > first.reading.process_peak:  # higher than what the samples have caught
+        peak = max(peak, last.reading.process_peak)
+    vram = [reading.gpus[0].used for reading in readings if reading.gpus]
+    return Stage(
+        label=label,
+        seconds=last.seconds - first.seconds,
+        before=first.reading.process,
+        after=last.reading.process,
+        peak=peak,
+        machine_peak=max(reading.machine_used for reading in readings),
+        vram_peak=max(vram) if vram else None,
+        backend_peak=last.reading.backend and last.reading.backend.peak,
+    )
+
+
+def format_peaks(stages):
+    """Table of `Stage`s for people, in GB."""
+    head = f"{'GB':{LABEL_WIDTH}} {'seconds':>8} {'before':>7} {'peak':>7} {'after':>7} {'machine':>8}"
+    gpu = any(stage.vram_peak is not None for stage in stages)
+    lines = [head + (f" {'VRAM':>7} {'TensorFlow':>11}" if gpu else "  (no GPU)")]
+    for stage in stages:
+        line = f"{stage.label[:LABEL_WIDTH]:{LABEL_WIDTH}} {stage.seconds:8.1f}"
+        line += "".join(f" {size / GIGABYTE:7.2f}" for size in (stage.before, stage.peak, stage.after))
+        line += f" {stage.machine_peak / GIGABYTE:8.2f}"
+        if gpu:
+            line += f" {(stage.vram_peak or 0) / GIGABYTE:7.2f} {(stage.backend_peak or 0) / GIGABYTE:11.2f}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def start(limit=None):
+    """Watch the memory of this process from now on, with a `limit` in bytes; return the `MemoryWatch`.
+
+    In a notebook each cell is a stage, named by its first line, and a cell that passes the limit is stopped
+    with MemoryLimitReached. Without a `limit` that of `memory_guard.default_limit` holds.
+    """
+    watch = MemoryWatch(limit)
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell:
+        shell.events.register("pre_run_cell", lambda info: watch.begin(_first_line(info.raw_cell)))
+        shell.events.register("post_run_cell", lambda result: _close(watch, result.error_in_exec))
+        watch.begin(_first_line(shell.user_ns["_ih"][-1]))  # the cell that runs now
+    return watch
+
+
+def _first_line(source):
+    """First line of a cell that is no comment."""
+    lines = [line for line in source.splitlines() if line.strip() and not line.startswith("#")]
+    return lines[0] if lines else ""
+
+
+def _close(watch, error):
+    """End a cell's stage; a refused allocation gets the sentence that says what to do."""
+    if isinstance(error, MemoryError) and not isinstance(error, MemoryLimitReached):
+        note(watch.guard.describe())
+    if watch.open:
+        watch.end()
+
+
+class MemoryLimitReached(MemoryError):
+    """The process holds more memory than it may; the message says how much, and what to do."""
+
+
+def default_limit():
+    """Bytes that this process may take: what Colab's free machine has left, or less on a smaller one."""
+    return min(COLAB_LIMIT, MACHINE_SHARE * psutil.virtual_memory().total)
+
+
+class MemoryGuard:
+    """Stops the main thread, between `enter` and `leave`, when the process holds more than `limit` bytes.
+
+    It has to be made in the main thread, and `check` be called often from another one. Memory that grows
+    step by step ends in MemoryLimitReached at the next line of Python. What a single allocation asks for
+    beyond the limit is refused by Linux at once, with Python's MemoryError.
+    """
+
+    def __init__(self, limit):
+        self.limit, self.threshold, self.active = limit, limit, False
+        self.lock = threading.Lock()
+        self.former = _data_limits()
+        signal.signal(SIGNAL, self._stop)
+
+    def enter(self):
+        """From now on the limit holds."""
+        held = psutil.Process().memory_info().rss
+        self.threshold = max(self.limit, held + ROOM)
+        self.active = True
+        self._refuse_beyond(held)
+
+    def leave(self):
+        """From now on it does not."""
+        self.active = False
+        with self.lock:
+            _set_data_limit(self.former, None)
+
+    def check(self):
+        """Have the main thread stopped if the limit is passed, and again whenever it goes on to grow."""
+        held = psutil.Process().memory_info().rss
+        if self.active and held > self.threshold:
+            self.threshold = held + ROOM
+            _thread.interrupt_main(SIGNAL)
+        self._refuse_beyond(held)
+
+    def _refuse_beyond(self, held):
+        """Let Linux refuse allocations that would lead far beyond the limit from `held` bytes."""
+        with self.lock:
+            if self.active:
+                _set_data_limit(self.former, max(self.threshold - held, 0) + MARGIN)
+
+    def _stop(self, number, frame):
+        if self.active:
+            raise MemoryLimitReached(self.describe())
+
+    def describe(self):
+        """What happened, and what to do."""
+        held = psutil.Process().memory_info().rss / GIGABYTE
+        return (
+            f"Stopped at the limit for memory: {held:.1f} of {self.limit / GIGABYTE:.1f} GB are in use and "
+            "more was wanted; a machine that runs out loses everything. Delete large arrays (`del name`), "
+            "call `freeing.free()` and take smaller batches or fewer images, or set a higher limit."
+        )
+
+
+def _data_limits():
+    """Linux' soft and hard limit on a process' own data; None on other systems."""
+    if sys.platform != "linux":
+        return None
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_DATA)
+
+
+def _set_data_limit(former, more):
+    """Let the process' data grow by `more` bytes at most, None: as far as `former` (soft, hard) let them."""
+    if former is None:
+        return
+    import resource
+
+    soft, hard = former
+    if more is not None:
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
+        wanted = pages * resource.getpagesize() + int(more)
+        soft = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
+    with suppress(ValueError, OSError):  # without this limit the guard still sees what grows step by step
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
