@@ -13,7 +13,6 @@ from pathlib import Path
 
 from IPython.display import HTML
 
-from helpers.drive.results import publish_workspace
 from helpers.files import read_json, write_json
 
 CHECKLIST_FILE = Path(__file__).with_name("checklist.csv")
@@ -79,8 +78,7 @@ def judge_statement(row, value, surrogate, training_images):
 def save_measurements(workspace, notebook, values, units):
     """Put a notebook's values into the workspace's measurements.json, in place of its earlier ones.
 
-    `values`: id -> number; `units`: id -> unit for ids that are not in the checklist. On Colab all that the
-    workspace holds then goes to MyDrive.
+    `values`: id -> number; `units`: id -> unit for ids that are not in the checklist.
     """
     checklist = load_checklist()
     path = Path(workspace) / MEASUREMENTS_FILE
@@ -90,7 +88,6 @@ def save_measurements(workspace, notebook, values, units):
         for name, value in values.items()
     ]
     write_json(path, others + entries)
-    publish_workspace(Path(workspace))
 
 
 def _unit(name, checklist, units):
@@ -107,8 +104,13 @@ def _plain(value):
 
 
 def load_celeba_measurements():
-    """Content of the committed CelebA measurements, or None before there are any."""
-    return read_json(CELEBA_FILE)
+    """Content of the committed measurements on CelebA; without any measurement before there are some."""
+    return read_json(CELEBA_FILE) or {"measurements": []}
+
+
+def celeba_values():
+    """The committed measurements on CelebA: id → number."""
+    return {entry["id"]: entry["value"] for entry in load_celeba_measurements()["measurements"]}
 
 
 def comparison_table(values, notebook, training_images, on_celeba, also=()):
@@ -118,20 +120,21 @@ def comparison_table(values, notebook, training_images, on_celeba, also=()):
     are CelebA's; `also`: ids of rows that a later notebook measures and this one mentions. On other
     data the verdict comes from the CelebA column where that has a value.
     """
-    celeba = {} if on_celeba else load_celeba_measurements() or {}
-    known = {entry["id"]: entry["value"] for entry in celeba.get("measurements", [])}
-    header = ["id", "the post says", "measured here", _celeba_header(celeba), "verdict"]
+    known, images = (
+        ({}, 0) if on_celeba else (celeba_values(), load_celeba_measurements().get("training_images"))
+    )
+    header = ["id", "the post says", "measured here", _celeba_header(images), "verdict"]
     rows = [row for row in load_checklist().values() if row.notebook == notebook or row.id in also]
-    lines = [_table_line(row, values, training_images, known, celeba) for row in rows]
+    lines = [_table_line(row, values, training_images, known, images) for row in rows]
     return HTML(_html_table(header, lines))
 
 
-def _celeba_header(celeba):
-    return f"on CelebA ({celeba['training_images']:,} images)" if celeba else "on CelebA"
+def _celeba_header(images):
+    return f"on CelebA ({images:,} images)" if images else "on CelebA"
 
 
-def _table_line(row, values, training_images, known, celeba):
-    source, images = (known, celeba["training_images"]) if row.id in known else (values, training_images)
+def _table_line(row, values, training_images, known, celeba_images):
+    source, images = (known, celeba_images) if row.id in known else (values, training_images)
     verdict = judge_statement(row, source.get(row.id), source.get(row.id + SURROGATE_SUFFIX), images)
     said = f"{row.statement}: {row.stated}"
     return [row.id, said, _describe(row, values), _describe(row, known), verdict]

@@ -1,5 +1,15 @@
-"""What a notebook opens: images, networks and z-points of one run."""
+"""What a notebook opens: one run's images, networks and z-points, and the record of what it measures.
 
+run = study.open("04_densities_and_radius", PROFILE, DATA)
+z, z_vae = run.z_points("autoencoder"), run.z_points("tiny-KL VAE")
+run.record("CII-020", 256)
+run.close()
+
+What MyDrive holds is restored before its first use, and what is made is published, so that networks and
+statistics know no MyDrive.
+"""
+
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,26 +19,191 @@ import numpy as np
 from data_prep.faces.factors import DISTRIBUTIONS
 from data_prep.prepare_celeba import prepare, suggest_crop
 from data_prep.synthetic_faces import make_synthetic_faces
+from helpers import posts
 from helpers.drive import results
-from helpers.models import encoding, networks
-from helpers.models.encoding import float32_copy
-from helpers.models.images import ImageBatches
-from helpers.models.networks import AttributeClassifier
-from helpers.models.training import fit
+from helpers.files import load_array, read_json
+from helpers.models.encoding import VARIATIONAL, encode, encode_variational, float32_copy
+from helpers.models.images import ImageBatches, rows_of_split
+from helpers.models.networks import AttributeClassifier, Autoencoder, VariationalAutoencoder
+from helpers.models.training import STATE_FILE, choose_precision, fit
 from helpers.monitor.readings import free
-from helpers.workspace import resolve_data, workspace_folder
+from helpers.workspace import Profile, get_profile, is_celeba, resolve_data, workspace_folder
 
 SYNTHETIC_SEED = 1
 Z_POINTS = "z_points.npy"
 
 
+class Network(NamedTuple):
+    """A network of the series: its class, its options, and the folder of a run that keeps it."""
+
+    kind: type
+    folder: str
+    options: dict
+
+
+NETWORKS = {
+    "autoencoder": Network(Autoencoder, "autoencoder", {}),
+    "tiny-KL VAE": Network(VariationalAutoencoder, "vae-fact-1e-5", {"fact": 1e-5}),
+    "fact-5 VAE": Network(VariationalAutoencoder, "vae-fact-5", {"fact": 5.0}),
+    "fact-5 VAE, extra Dense": Network(
+        VariationalAutoencoder, "vae-fact-5-extra-dense-256", {"fact": 5.0, "extra_dense": 256}
+    ),
+}
+
+
+@dataclass
+class Study:
+    """One notebook's run. home: folder of all it makes; images: folder of the packed images.
+
+    seed: of the main trainings; precision: that networks are trained in; values: id → number, units: id →
+    unit of what is recorded.
+    """
+
+    notebook: str
+    profile: Profile
+    data: str | None
+    home: Path
+    images: Path
+    precision: str
+    values: dict = field(default_factory=dict)
+    units: dict = field(default_factory=dict)
+
+    @property
+    def seed(self):
+        """Seed of the main trainings and of all draws."""
+        return self.profile.seeds[0]
+
+    @property
+    def on_celeba(self):
+        """Whether the images are CelebA's."""
+        return is_celeba(self.data, self.images)
+
+    def rows(self, split):
+        """Row numbers (n,), int64, of a split: "train", "valid", "test", or None for all images."""
+        return rows_of_split(self.images, split)
+
+    def batches(self, split=None, **options):
+        """`ImageBatches` of a split in the order of the file, None: of all; `options` as there."""
+        return ImageBatches(self.images, split, self.profile.batch_size, **options)
+
+    def place(self, name):
+        """Folder `name` of this run, brought up to what MyDrive holds of it."""
+        results.restore_part(self.home / name)
+        return self.home / name
+
+    def train(self, kind, folder, epochs=None, seed=None, images=None, **options):
+        """Train a new network of class `kind` in `folder` of this run, or load it from there: (model, log).
+
+        `epochs` and `seed` are the profile's unless given, `images` those of the run, `options` the model's.
+        Gives back memory that nothing refers to any more (`monitor.free`) and sets all seeds first.
+        """
+        free()
+        seed, place = self.seed if seed is None else seed, self.place(folder)
+        keras.utils.set_random_seed(seed)
+        model = kind(**options)
+        how = {"batch_size": self.profile.batch_size, "attributes": kind is AttributeClassifier}
+        train = ImageBatches(images or self.images, "train", shuffle=True, seed=seed, **how)
+        valid = ImageBatches(images or self.images, "valid", **how)
+        publish = results.background_publisher(place)
+        epochs = epochs or self.profile.epochs
+        return model, fit(model, train, valid, epochs, place, self.profile.learning_rate, publish)
+
+    def network(self, name, seed=None):
+        """The network called `name` in NETWORKS, trained or loaded; `seed` unless it is the run's own."""
+        kind, _, options = NETWORKS[name]
+        z_dim = self.profile.z_dim
+        return self.train(kind, self._folder(name, seed), seed=seed, z_dim=z_dim, **options)[0]
+
+    def log(self, name, seed=None):
+        """Log of a network that was trained: a list of rows, one per epoch, as `models.fit` returns it."""
+        return read_json(self.home / self._folder(name, seed) / STATE_FILE)["log"]
+
+    def _folder(self, name, seed=None):
+        return NETWORKS[name].folder if seed in (None, self.seed) else f"{NETWORKS[name].folder}-seed-{seed}"
+
+    def z_points(self, name, split="train", seed=None):
+        """z-points (n, z_dim), float32, of a split, or of these row numbers, by the network `name`.
+
+        What was encoded before is loaded. The z-points of a VAE are one draw from its clouds.
+        """
+        if NETWORKS[name].kind is VariationalAutoencoder:
+            return self.clouds(name, split, seed, wanted=["z_points"])[0]
+        return self.encode(self.network(name, seed), self._folder(name, seed), split)
+
+    def clouds(self, name, split="train", seed=None, wanted=VARIATIONAL):
+        """mu, logvar and z_points, or those that are `wanted`, each (n, z_dim), of a VAE: a list."""
+        place = self.home / self._folder(name, seed)
+        return encode_variational(self.network(name, seed), self.batches(), place, self._rows(split), wanted)
+
+    def encode(self, autoencoder, folder, split="train"):
+        """z-points (n, z_dim), float32, of a split or of row numbers; those of all are kept in `folder`."""
+        return encode(autoencoder.encoder, self.batches(), self.home / folder / Z_POINTS, self._rows(split))
+
+    def _rows(self, split):
+        return self.rows(split) if split is None or isinstance(split, str) else split
+
+    def features(self):
+        """Network in float32 from images to the features (n, 128) of the attribute classifier.
+
+        Images without attributes (own photos) are judged by a classifier of synthetic faces.
+        """
+        labelled = (self.images / "attributes.npy").exists()
+        images = self.images if labelled else ensure_images(None, self.profile)
+        epochs = self.profile.classifier_epochs
+        classifier, _ = self.train(AttributeClassifier, "classifier", epochs, images=images)
+        return float32_copy(classifier.features)
+
+    def record(self, name, value=None, unit=None, noise=None):
+        """Keep the number `value` under an id of the checklist, or under another `name` with its `unit`.
+
+        `noise` is the same quantity of the null hypothesis. A dict id → value keeps several at once.
+        """
+        if isinstance(name, dict):
+            for each, number in name.items():
+                self.record(each, number, unit)
+            return
+        if noise is not None:
+            self.record(name + posts.SURROGATE_SUFFIX, noise, unit)
+        self.values[name], self.units[name] = value, unit
+
+    def celeba(self, name):
+        """What the committed measuring run on CelebA found under this id; NaN where it has nothing."""
+        return posts.celeba_values().get(name, np.nan)
+
+    def close(self, also=()):
+        """Save and publish what was recorded; the table of the posts' statements that the notebook is about.
+
+        `also`: ids of rows that a later notebook measures and this one mentions.
+        """
+        posts.save_measurements(self.home, self.notebook, self.values, self.units)
+        results.publish_workspace(self.home)
+        number = self.notebook[:2] if self.notebook[:2].isdigit() else self.notebook
+        images = len(self.rows("train"))
+        return posts.comparison_table(self.values, number, images, self.on_celeba, also)
+
+
+def open(notebook, profile_name="quick", data=None, z_dim=None, epochs=None, seeds=None):
+    """`Study` of a notebook, its images made where they are missing.
+
+    `z_dim`, `epochs` and `seeds` are the profile's unless given; a run with others has a folder of its own
+    within that of the profile, and shares its images.
+    """
+    profile, asked = get_profile(profile_name), {"z_dim": z_dim, "epochs": epochs, "seeds": seeds}
+    changes = {name: value for name, value in asked.items() if value not in (None, getattr(profile, name))}
+    home = workspace_folder(data, profile_name)
+    if changes:
+        home /= "-".join(f"{name}-{'-'.join(map(str, np.ravel(value)))}" for name, value in changes.items())
+    profile = replace(profile, **changes)
+    images = ensure_images(data, profile)
+    return Study(notebook, profile, data, home, images, choose_precision(profile.precision))
+
+
 def ensure_images(data, profile):
     """Folder of packed images of `data` at `profile`, packed on the spot where it is missing.
 
-    `data` is None for synthetic faces, else a folder or archive of CelebA or of own photos, which keep
-    their largest central square. Takes about a minute per
-    12,000 synthetic faces, seconds per 12,000 CelebA images; a whole result is taken as it is.
-    On Colab the archive, and what was measured, is restored from MyDrive before its first use.
+    `data` is None for synthetic faces, else a folder or archive of CelebA or of own photos, which keep their
+    largest central square. Takes about a minute per 12,000 synthetic faces, seconds per 12,000 CelebA images;
+    a whole result is taken as it is. On Colab the archive, and what was measured, is restored from MyDrive.
     """
     workspace = workspace_folder(data, profile.name)
     new = results.restore_workspace(workspace)
@@ -44,36 +219,6 @@ def ensure_images(data, profile):
     return workspace / "images"
 
 
-def train(kind, images_folder, target, profile, epochs=None, seed=None, **options):
-    """Train a new model of class `kind` in the folder `target`, or load it from there; (model, log).
-
-    Sets the seed of everything that follows. `epochs` and `seed` are the profile's unless given,
-    `options` those of the model. The settings are those of notebook 01's main training.
-    """
-    free()
-    seed = profile.seeds[0] if seed is None else seed
-    keras.utils.set_random_seed(seed)
-    model = kind(**options)
-    labelled = {"attributes": kind is AttributeClassifier}
-    batches = ImageBatches(images_folder, "train", profile.batch_size, shuffle=True, seed=seed, **labelled)
-    valid = ImageBatches(images_folder, "valid", profile.batch_size, **labelled)
-    return model, fit(model, batches, valid, epochs or profile.epochs, target, profile.learning_rate)
-
-
-def train_features(images_folder, target, profile):
-    """Network in float32 from images to the features (n, 128) of an `AttributeClassifier`; its log.
-
-    The classifier is trained on the train split of `images_folder` and kept in `target`. Images without
-    attributes (own photos) are judged by a classifier of synthetic faces.
-    """
-    if not (Path(images_folder) / "attributes.npy").exists():
-        images_folder = ensure_images(None, profile)
-    classifier, log = train(
-        AttributeClassifier, images_folder, target, profile, epochs=profile.classifier_epochs
-    )
-    return float32_copy(classifier.features), log
-
-
 class Variant(NamedTuple):
     """Distribution of the synthetic faces' factors, None: the images at hand; options of the network."""
 
@@ -82,7 +227,7 @@ class Variant(NamedTuple):
 
 
 def list_variants(z_dim, synthetic):
-    """Variants by name: one change each against the autoencoder of notebook 01 with `z_dim` dimensions.
+    """Variants by name: one change each against the autoencoder with `z_dim` dimensions; for VIII-055 to 061.
 
     `synthetic`: whether the images at hand are those of normal factors, so that one training serves as the
     reference of both kinds of change.
@@ -109,19 +254,17 @@ def ensure_factor_images(factors, profile):
     return place / "images"
 
 
-def variant_z_points(name, variant, images_folder, home, profile, may_train):
+def variant_z_points(run, name, variant, may_train):
     """z-points (n, z_dim) of the train split after a training of `profile.probe_epochs` epochs, or None.
 
-    What an earlier run has kept in the workspace `home` is loaded as it is unless `may_train`; then what is
-    missing or belongs to another training is made. None where nothing is kept.
+    What an earlier run has kept is loaded as it is unless `may_train`; then what is missing or belongs to
+    another training is made. None where nothing is kept.
     """
-    place = home / f"probe-autoencoder-{name.replace(' ', '-').lower()}"
+    folder = f"probe-autoencoder-{name.replace(' ', '-').lower()}"
+    kept = run.place(folder) / Z_POINTS
     if not may_train:
-        results.restore_part(place)
-        kept = place / Z_POINTS
-        return np.load(kept, allow_pickle=False) if kept.exists() else None
-    folder = images_folder if variant.factors is None else ensure_factor_images(variant.factors, profile)
-    options = {"z_dim": profile.z_dim, **variant.options}
-    network, _ = train(networks.Autoencoder, folder, place, profile, profile.probe_epochs, **options)
-    batches = ImageBatches(folder, "train", profile.batch_size)
-    return encoding.encode(network.encoder, batches, place / Z_POINTS)
+        return load_array(kept) if kept.exists() else None
+    images = run.images if variant.factors is None else ensure_factor_images(variant.factors, run.profile)
+    options = {"z_dim": run.profile.z_dim, **variant.options}
+    network, _ = run.train(Autoencoder, folder, run.profile.probe_epochs, images=images, **options)
+    return encode(network.encoder, ImageBatches(images, "train", run.profile.batch_size), kept)

@@ -1,8 +1,6 @@
 """The variational autoencoder, the attribute classifier, and their way through training and encoding."""
 
-import dataclasses
 import os
-import shutil
 import subprocess
 import sys
 
@@ -10,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import study, workspace
 from helpers.files import project_root
 from helpers.models import encoding, images, networks, training
 
@@ -189,31 +186,6 @@ def test_attribute_classifier_learns_and_gives_features(packed, tmp_path):
     assert features.shape == (4, networks.FEATURES)
     loaded = training.load_model(tmp_path / "classifier")
     assert np.allclose(loaded.features.predict(pictures, verbose=0), features, atol=1e-4)
-
-
-def test_train_makes_the_model_once_and_keeps_the_precision(packed, tmp_path):
-    profile = dataclasses.replace(workspace.SMOKE, epochs=1, batch_size=24)
-    training.choose_precision("mixed_bfloat16")
-    model, log = study.train(networks.VariationalAutoencoder, packed, tmp_path / "vae", profile, **SMALL)
-    assert model.encoder.get_layer("conv_1").compute_dtype == "bfloat16"
-    again, log_again = study.train(
-        networks.VariationalAutoencoder, packed, tmp_path / "vae", profile, **SMALL
-    )
-    assert log_again == log
-    assert all(map(np.array_equal, model.get_weights(), again.get_weights()))
-    assert [path.name for path in tmp_path.iterdir()] == ["vae"]
-
-
-def test_features_of_images_without_attributes_come_from_synthetic_faces(packed, tmp_path, monkeypatch):
-    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path))
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for name in ("images.npy", "splits.npy", "manifest.json"):
-        shutil.copy(packed / name, photos)
-    profile = dataclasses.replace(workspace.SMOKE, synthetic_images=60, classifier_epochs=1)
-    features, log = study.train_features(photos, tmp_path / "classifier", profile)
-    assert features.predict(images.load_images(photos, [0, 1]), verbose=0).shape == (2, networks.FEATURES)
-    assert len(log) == 1
 
 
 def test_labels_follow_their_images(packed):

@@ -1,0 +1,119 @@
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers import posts, study
+from helpers.files import read_json
+from helpers.models import images, networks, training
+from helpers.workspace import SMOKE
+
+SMALL = {"filters": (2, 4, 4, 4)}
+TINY = replace(
+    SMOKE, synthetic_images=60, epochs=1, classifier_epochs=1, batch_size=24, z_dim=4, seeds=(1, 2)
+)
+
+
+@pytest.fixture
+def run(packed, tmp_path, monkeypatch):
+    """A study over the packed faces whose networks are small."""
+    small = {
+        name: network._replace(options={**network.options, **SMALL})
+        for name, network in study.NETWORKS.items()
+    }
+    monkeypatch.setattr(study, "NETWORKS", small)
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path / "results"))
+    training.choose_precision("float32")
+    return study.Study("04_densities_and_radius", TINY, None, tmp_path / "run", packed, "float32")
+
+
+def test_a_notebook_opens_its_run_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path))
+    monkeypatch.setattr(study, "get_profile", lambda name: replace(SMOKE, synthetic_images=40))
+    run = study.open("01_train_autoencoder", "smoke")
+    assert run.home == tmp_path / "synthetic-smoke"
+    assert run.images == run.home / "images"
+    assert [len(run.rows(split)) for split in ("train", "valid", "test", None)] == [32, 4, 4, 40]
+    assert not run.on_celeba
+    assert run.seed == 1
+
+
+def test_a_run_of_other_size_keeps_its_networks_apart_and_shares_the_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path))
+    monkeypatch.setattr(study, "get_profile", lambda name: replace(SMOKE, synthetic_images=40))
+    run = study.open("01_train_autoencoder", "smoke", z_dim=64, epochs=5, seeds=(3, 4))
+    assert (run.profile.z_dim, run.profile.epochs, run.seed) == (64, 5, 3)
+    assert run.home == tmp_path / "synthetic-smoke" / "z_dim-64-epochs-5-seeds-3-4"
+    assert run.images == tmp_path / "synthetic-smoke" / "images"
+    usual = study.open("01_train_autoencoder", "smoke", z_dim=256)
+    assert usual.home == tmp_path / "synthetic-smoke"
+
+
+def test_a_network_is_trained_once_and_keeps_the_precision(run):
+    training.choose_precision("mixed_bfloat16")
+    vae = run.network("tiny-KL VAE")
+    assert vae.fact == 1e-5
+    assert vae.encoder.get_layer("conv_1").compute_dtype == "bfloat16"
+    log = run.log("tiny-KL VAE")
+    again = run.network("tiny-KL VAE")
+    assert run.log("tiny-KL VAE") == log
+    assert all(map(np.array_equal, vae.get_weights(), again.get_weights()))
+    assert [path.name for path in run.home.iterdir()] == ["vae-fact-1e-5"]
+
+
+def test_another_seed_is_another_training(run):
+    first, second = run.network("autoencoder"), run.network("autoencoder", seed=2)
+    assert not np.array_equal(first.get_weights()[0], second.get_weights()[0])
+    assert sorted(path.name for path in run.home.iterdir()) == ["autoencoder", "autoencoder-seed-2"]
+
+
+def test_z_points_are_those_of_the_network_in_the_order_of_the_rows(run):
+    z = run.z_points("autoencoder")
+    assert z.shape == (len(run.rows("train")), 4)
+    assert z.dtype == np.float32
+    some = run.rows("valid")[[2, 0]]
+    encoder = run.network("autoencoder").encoder
+    direct = encoder.predict(images.load_images(run.images, some), verbose=0)
+    assert np.allclose(run.z_points("autoencoder", some), direct, atol=1e-5)
+    assert len(run.z_points("autoencoder", None)) == 60
+
+
+def test_a_vae_gives_its_clouds_and_one_draw_from_them(run):
+    mu, logvar, z = run.clouds("fact-5 VAE", "valid")
+    assert mu.shape == logvar.shape == z.shape == (6, 4)
+    assert np.array_equal(run.z_points("fact-5 VAE", "valid"), z)
+    assert not np.allclose(mu, z)
+
+
+def test_features_of_images_without_attributes_come_from_synthetic_faces(run, packed, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("images.npy", "splits.npy", "manifest.json"):
+        shutil.copy(packed / name, photos)
+    features = replace(run, images=photos).features()
+    assert features.predict(images.load_images(photos, [0, 1]), verbose=0).shape == (2, networks.FEATURES)
+    assert (tmp_path / "results" / "synthetic-smoke" / "images").is_dir()
+
+
+def test_what_is_recorded_is_saved_with_its_unit_and_its_noise(run):
+    run.record("CII-010", 256)
+    run.record({"ae/train_loss": 5.0, "ae/heldout_loss": 6.0}, unit="nats per image")
+    run.record("CII-022", np.float32(0.5), noise=0.25)
+    table = run.close()
+    assert "the post says" in table.data
+    saved = {entry["id"]: entry for entry in read_json(run.home / posts.MEASUREMENTS_FILE)}
+    assert saved["ae/heldout_loss"] == {
+        "id": "ae/heldout_loss",
+        "value": 6.0,
+        "unit": "nats per image",
+        "notebook": "04_densities_and_radius",
+    }
+    assert saved["CII-022"]["value"] == 0.5
+    assert saved["CII-022/surrogate"]["value"] == 0.25
+
+
+def test_what_celeba_gave_is_at_hand(run):
+    known = posts.load_celeba_measurements()["measurements"][0]
+    assert run.celeba(known["id"]) == known["value"]
+    assert np.isnan(run.celeba("no such id"))
