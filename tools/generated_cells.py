@@ -1,4 +1,4 @@
-"""The cells that all notebooks share: navigation with the Colab badge, and the bootstrap cell.
+"""The cells that all notebooks share: navigation with the Colab badge, and how the set-up cell begins.
 
 What they say depends on the project's public repository, which pyproject.toml names once there is one.
 """
@@ -96,10 +96,19 @@ def write_generated_cells(path, paths, repository):
 
 
 def replace_tagged(notebook, generated):
-    """Give the cells of a notebook that carry a tag of `generated` (tag → source) its source; True if new."""
+    """Give the cells of a notebook that carry a tag of `generated` (tag → source) its source; True if new.
+
+    What follows the generated lines in a set-up cell, a notebook's own imports, stays.
+    """
     changed = False
     for cell in notebook.cells:
         for tag in set(cell.metadata.get("tags", [])) & set(generated):
-            changed |= cell.source != generated[tag]
-            cell.source = generated[tag]
+            source = generated[tag] + (own_lines(cell.source) if tag == "bootstrap" else "")
+            changed |= cell.source != source
+            cell.source = source
     return changed
+
+
+def own_lines(source):
+    """What of a set-up cell is a notebook's own: all behind the generated lines, whichever these are."""
+    return source.partition(BOOTSTRAP.splitlines()[-1])[2]
