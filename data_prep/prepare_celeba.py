@@ -22,12 +22,14 @@ from data_prep.packing.store import (
     NAMES,
     ROWS,
     SPLITS,
+    Task,
     check_space,
     find_whole,
+    npy_header,
     open_target,
     pack_images,
+    row_place,
 )
-from data_prep.packing.workers import Task, npy_header, row_place
 from helpers.files import (
     InputError,
     flush_to_disk,
@@ -104,16 +106,16 @@ def suggest_crop(images):
         try:
             width, height = Image.open(io.BytesIO(read(0))).size
         except (BadImage, OSError) as error:
-            raise InputError(f"{source.names[0]} in {source.path} cannot be read ({error})") from error
+            raise InputError(f"{source.names[0]} in {source.path} cannot be read ({error}).") from error
     return CELEBA_CROP if f"{width}×{height}" == CELEBA_EXTENT else 0
 
 
 def check_settings(crop, size, limit, workers):
     """Raise InputError for numbers that make no sense."""
     if not 0 <= crop <= MAX_SIDE or not 1 <= size <= MAX_SIDE:
-        raise InputError(f"--crop must lie between 0 and {MAX_SIDE}, --size between 1 and {MAX_SIDE} pixels")
+        raise InputError(f"--crop must lie between 0 and {MAX_SIDE}, --size between 1 and {MAX_SIDE} pixels.")
     if any(number is not None and number < 1 for number in (limit, workers)):
-        raise InputError("--limit and --workers must be at least 1")
+        raise InputError("--limit and --workers must be at least 1.")
 
 
 def choose(n, limit):
@@ -157,7 +159,7 @@ def publish(folder, task, packed, labels, settings):
     """Give the packed files their final names, the manifest last; return the manifest."""
     kept = np.setdiff1d(np.arange(len(task.chosen)), list(packed.skipped))
     if not len(kept):
-        raise InputError(f"None of the {len(task.chosen):,} images of {task.source.path} can be used")
+        raise InputError(f"None of the {len(task.chosen):,} images of {task.source.path} can be used.")
     names = [task.source.names[index] for index in task.chosen]
     images = folder / ROWS if len(kept) == len(names) else keep_rows(folder, kept, task.size)
     digests = {IMAGES: sha256_of(images)}
@@ -236,7 +238,7 @@ def main(arguments=None):
     try:
         manifest = prepare(**vars(options))
     except InputError as error:
-        note(f"prepare_celeba: {error}.")
+        note(f"prepare_celeba: {error}")
         return 2
     except KeyboardInterrupt:
         note("prepare_celeba: interrupted; the same command goes on where it stopped.")

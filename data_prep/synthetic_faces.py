@@ -5,15 +5,14 @@ import errno
 import os
 import sys
 import zipfile
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.faces.drawing import draw_face, encode_jpeg
 from data_prep.faces.factors import ATTRIBUTES, DISTRIBUTIONS, FACTORS, derive_attributes, draw_factors
+from data_prep.workers import map_in_processes
 from helpers.files import InputError, read_json, save_array, shown_path, write_json, written_whole
 from helpers.reporting import note, progress_meter
 
@@ -78,8 +77,14 @@ def plain_errors(out):
 
 
 def is_whole(out, settings):
-    """Whether `out` holds the whole result of these settings."""
-    return all((out / name).exists() for name in PRODUCTS) and read_json(out / SETTINGS) == settings
+    """Whether `out` holds the whole result of these settings.
+
+    Until the drawing had a number, sha256 sums of its source files stood there as "drawing": version 1.
+    """
+    kept = read_json(out / SETTINGS) or {}
+    if kept.pop("drawing", None):
+        kept["drawing_version"] = 1
+    return kept == settings and all((out / name).exists() for name in PRODUCTS)
 
 
 def clear_folder(out):
@@ -143,16 +148,8 @@ def zip_entry(name):
 def draw_all(values, workers):
     """Yield the JPEGs (bytes) of all faces in order, drawn by `workers` processes."""
     chunks = [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]
-    workers = min(workers, len(chunks))
-    if workers == 1:
-        yield from (jpeg for chunk in chunks for jpeg in draw_chunk(chunk))
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        for jpegs in pool.map(draw_chunk, chunks):
-            yield from jpegs
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for jpegs in map_in_processes(draw_chunk, chunks, min(workers, len(chunks))):
+        yield from jpegs
 
 
 def draw_chunk(values):

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from data_prep.packing.decoding import decode
-from data_prep.packing.store import check_packed, load_manifest
-from data_prep.packing.workers import CHUNK_ROWS
+from data_prep.packing.store import CHUNK_ROWS, check_packed, load_manifest
 from data_prep.prepare_celeba import prepare
 from helpers.files import InputError
 

@@ -10,10 +10,8 @@ import numpy as np
 import psutil
 import pytest
 
-from data_prep.packing import decoding, store
-from data_prep.packing import workers as workers_module
-from data_prep.packing.store import JOURNAL, ROWS, check_packed
-from data_prep.packing.workers import CHUNK_ROWS, npy_header
+from data_prep.packing import store
+from data_prep.packing.store import CHUNK_ROWS, JOURNAL, ROWS, check_packed, npy_header
 from data_prep.prepare_celeba import prepare
 
 COUNT = 3000
@@ -85,7 +83,7 @@ def test_kills_at_random_moments_change_nothing(many, tmp_path):
         assert archives.run(source, out, *OPTIONS).returncode == 0
         assert archives.result(out) == undisturbed
         assert not (out / ROWS).exists() and not (out / JOURNAL).exists()
-    assert any(0 < workers_module < COUNT / CHUNK_ROWS for chunks in found), found
+    assert any(0 < chunks < COUNT / CHUNK_ROWS for chunks in found), found
 
 
 def test_killed_worker_is_told_and_changes_nothing(many, tmp_path):
@@ -148,8 +146,8 @@ def interrupted(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return decode_really(*arguments)
 
-    decode_really = decoding.decode
-    monkeypatch.setattr(decoding, "decode", decode)
+    decode_really = store.decode
+    monkeypatch.setattr(store, "decode", decode)
     with pytest.raises(KeyboardInterrupt):
         prepare(source, tmp_path / "out", crop=20, size=8, workers=1)
     monkeypatch.undo()

@@ -7,7 +7,6 @@ import pytest
 
 from data_prep import small_files
 from data_prep.small_files import Comparison, Writeback, compare_small_files, read_writeback
-from helpers import files
 from helpers.files import InputError
 
 
@@ -40,7 +39,7 @@ def test_both_forms_hold_the_same_content_and_nothing_is_left(tmp_path, monkeypa
 
 def test_each_file_is_flushed_as_the_archive_is(tmp_path, monkeypatch):
     flushed = []
-    monkeypatch.setattr(files, "flush_to_disk", flushed.append)
+    monkeypatch.setattr(small_files, "flush_to_disk", flushed.append)
     compare_small_files(tmp_path, 5)
     assert len(flushed) == 6 and flushed[-1].name == "all.zip"
 

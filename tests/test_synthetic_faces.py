@@ -1,11 +1,15 @@
+import hashlib
 import io
 import json
+import platform
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -22,6 +26,7 @@ CELEBA_NAMES = (
     "Wearing_Lipstick Wearing_Necklace Wearing_Necktie Young"
 )
 CROP = np.s_[35:183, 15:163]  # the part that later becomes the network's input
+ROOT = Path(synthetic_faces.__file__).parents[1]
 ALL_FILES = sorted([*synthetic_faces.PRODUCTS, synthetic_faces.SETTINGS])
 
 
@@ -79,6 +84,56 @@ def test_same_seed_gives_the_same_bytes_with_any_number_of_workers(tmp_path, mon
     monkeypatch.setattr(synthetic_faces, "CHUNK", 6)
     make_synthetic_faces(tmp_path, count=20, seed=3, workers=2)
     assert contents(tmp_path) == contents(made)
+
+
+# sha256 of the pixels of the three faces of seed 5. They are the same under NumPy 1.26 and 2.4, Pillow 10.1
+# and 13, with and without AVX; files would also depend on the JPEG library.
+FACES = {
+    1: (
+        "bc69a8ef5abcf72f05c313a1d2858743d97c57d0ce2b1a5316e5663c5e1a3361",
+        "1d096ec6f23f8671e846d3b0d74b3e85f8c6fd9a568b8de92931d563584d4f6d",
+        "96ea0f34b7f100019e71d7a8794ab1901cae87285e127d3250c7a17b1aefc380",
+    )
+}
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="other processors round sines differently"
+)
+def test_a_changed_face_has_a_new_version():
+    drawn = [np.asarray(draw_face(row)).tobytes() for row in draw_factors(3, seed=5)]
+    digests = tuple(hashlib.sha256(pixels).hexdigest() for pixels in drawn)
+    assert FACES.get(synthetic_faces.DRAWING_VERSION) == digests, (
+        "The faces have changed: raise DRAWING_VERSION in data_prep/synthetic_faces.py, so that everybody's "
+        f"are drawn anew, and hold the new sums in FACES: {digests}"
+    )
+
+
+def test_faces_of_the_first_layout_are_not_drawn_anew(tmp_path, monkeypatch):
+    make_synthetic_faces(tmp_path, count=2, seed=1, workers=1)
+    settings = {"count": 2, "seed": 1, "factors": "normal", "drawing": {"face_canvas.py": "9f86d08"}}
+    (tmp_path / "synthetic_faces.json").write_text(json.dumps(settings))
+    before = contents(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.delattr(synthetic_faces, "draw_all")
+        make_synthetic_faces(tmp_path, count=2, seed=1)
+    assert contents(tmp_path) == before
+    monkeypatch.setattr(synthetic_faces, "DRAWING_VERSION", 2)
+    make_synthetic_faces(tmp_path, count=2, seed=1, workers=1)
+    assert json.loads((tmp_path / "synthetic_faces.json").read_text())["drawing_version"] == 2
+
+
+def test_killed_drawing_leaves_no_process_and_no_archive(tmp_path):
+    command = [sys.executable, "-m", "data_prep.synthetic_faces", "--count", "5000", "--workers", "2"]
+    process = subprocess.Popen([*command, "--out", tmp_path], cwd=ROOT, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (tmp_path / ".img_align_celeba.partial.zip").exists():
+        time.sleep(0.02)
+    time.sleep(0.5)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert len(workers) >= 2 and psutil.wait_procs(workers, timeout=10)[1] == []
+    assert "img_align_celeba.zip" not in file_names(tmp_path)
 
 
 def test_other_seed_gives_other_faces(tmp_path, made):
@@ -228,7 +283,6 @@ def test_interrupted_run_is_not_taken_for_whole(tmp_path, monkeypatch, made):
 
 def test_command_line_draws_with_several_processes(tmp_path):
     command = [sys.executable, "-m", "data_prep.synthetic_faces", "--count", "60", "--workers", "2"]
-    root = Path(synthetic_faces.__file__).parents[1]
-    done = subprocess.run([*command, "--out", tmp_path], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, "--out", tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr.startswith("60 faces drawn in ")
     assert file_names(tmp_path) == ALL_FILES

@@ -41,8 +41,6 @@ def soft_noise(seed):
 
 
 GRID = pixel_grid()
-
-
 GRAIN = soft_noise(seed=5)
 
 

@@ -39,13 +39,13 @@ def read_list(where, read):
         data = read()
         lines = data.decode("utf-8-sig").splitlines()
     except OSError as error:
-        raise InputError(f"The list {where} cannot be read ({error.strerror})") from error
+        raise InputError(f"The list {where} cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"The list {where} is not a text file") from error
+        raise InputError(f"The list {where} is not a text file.") from error
     except BadImage as error:
-        raise InputError(f"The list {where} {error}") from error
+        raise InputError(f"The list {where} {error}.") from error
     if not lines:
-        raise InputError(f"The list {where} is empty")
+        raise InputError(f"The list {where} is empty.")
     return ListFile(where, lines, "," if "," in lines[0] else None, hashlib.sha256(data).hexdigest())
 
 
@@ -58,7 +58,7 @@ def parse_attributes(table, names):
     if len(set(columns)) != ATTRIBUTE_COUNT or any(is_image(name) or is_number(name) for name in columns):
         raise InputError(
             f"The attribute list {table.where} has a wrong header: line {header_lines} should name "
-            f"{ATTRIBUTE_COUNT} attributes, it has {len(columns)} columns"
+            f"{ATTRIBUTE_COUNT} attributes, it has {len(columns)} columns."
         )
     listed, values = parse_rows(table, header_lines, ATTRIBUTE_COUNT, ATTRIBUTE_CODES)
     if not table.separator:
@@ -70,7 +70,7 @@ def parse_partition(table, names):
     """Splits, uint8 (n,), in the order of the image names; InputError if the list is wrong."""
     header_lines = 1 if table.separator else 0
     if table.separator and is_image(table.lines[0].split(",")[0]):
-        raise InputError(f"The partition list {table.where} lacks its header line image_id,partition")
+        raise InputError(f"The partition list {table.where} lacks its header line image_id,partition.")
     listed, values = parse_rows(table, header_lines, 1, PARTITION_CODES)
     return align(table, names, listed, values)[:, 0]
 
@@ -85,7 +85,7 @@ def check_count(table, rows):
     if table.lines[0].strip() != str(rows):
         raise InputError(
             f"The attribute list {table.where} says {table.lines[0].strip()[:40]!r} images in its first line "
-            f"but has {rows:,} rows; download it again"
+            f"but has {rows:,} rows; download it again."
         )
 
 
@@ -99,14 +99,14 @@ def parse_rows(table, header_lines, columns, codes):
         if len(fields) != columns or not is_image(name):
             raise InputError(
                 f"Line {number} of the list {table.where} is not an image name with {columns} value(s): "
-                f"{line[:60]!r}"
+                f"{line[:60]!r}."
             )
         try:
             values.extend([codes[field] for field in fields])
         except KeyError as error:
             raise InputError(
                 f"Line {number} of the list {table.where} has the value {error.args[0]!r}; "
-                f"possible are {', '.join(codes)}"
+                f"possible are {', '.join(codes)}."
             ) from error
         names.append(name.strip())
     return names, np.frombuffer(values, np.uint8).reshape(-1, columns)
@@ -117,12 +117,12 @@ def align(table, names, listed, values):
     rows = {name: row for row, name in enumerate(listed)}
     if len(rows) < len(listed):
         double = next(name for row, name in enumerate(listed) if rows[name] != row)
-        raise InputError(f"The list {table.where} names {double} twice")
+        raise InputError(f"The list {table.where} names {double} twice.")
     missing = [name for name in names if name not in rows]
     if missing:
         raise InputError(
             f"The list {table.where} misses {len(missing):,} of {len(names):,} images (first: {missing[0]}); "
-            "give the list that belongs to these images"
+            "give the list that belongs to these images."
         )
     return values[[rows[name] for name in names]]
 

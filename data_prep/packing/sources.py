@@ -38,6 +38,10 @@ class ImageSource(NamedTuple):
     identity: dict  # JSON: tells this source from others, the same wherever it lies
 
 
+class BadImage(ValueError):
+    """One image cannot be used; the message says why, as the end of a sentence that begins with its name."""
+
+
 def find_source(images):
     """The `ImageSource` of a zip archive, of a folder of images, or of a folder that holds such a zip.
 
@@ -52,8 +56,20 @@ def find_source(images):
         return zip_source(archive) if archive else folder_source(path.resolve(), files)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror}); give --images a zip archive or a folder"
+            f"{path} cannot be read ({error.strerror}); give --images a zip archive or a folder."
         ) from error
+
+
+def archive_in(folder, files):
+    """The zip archive at the top of `folder` that is meant by it, or None: the images lie there unpacked."""
+    if OFFICIAL_ARCHIVE in files:
+        return folder / OFFICIAL_ARCHIVE
+    archives = [name for name in files if name.lower().endswith(".zip") and "/" not in name]
+    if not archives or any(map(is_image, files)):
+        return None
+    if len(archives) > 1:
+        raise InputError(f"{folder} holds {len(archives)} zip archives; give --images the one that is meant.")
+    return folder / archives[0]
 
 
 @contextmanager
@@ -66,16 +82,6 @@ def open_reader(source):
         yield lambda index: read_photo(source, index)
 
 
-def read_photo(source, index):
-    """Bytes of an image file in a folder; BadImage when it is huge or cannot be read."""
-    if source.entries[index] > MAX_FILE_BYTES:
-        raise BadImage(f"has {source.entries[index]:,} bytes, too many for an image")
-    try:
-        return (source.path / (source.shared + source.names[index])).read_bytes()
-    except OSError as error:
-        raise BadImage(f"cannot be read ({error.strerror})") from error
-
-
 def read_listed(source, name):
     """Bytes of one of the source's lists; raises OSError or BadImage."""
     place = source.lists[name]
@@ -85,16 +91,39 @@ def read_listed(source, name):
         return read_entry(file, place)
 
 
-def archive_in(folder, files):
-    """The zip archive at the top of `folder` that is meant by it, or None: the images lie there unpacked."""
-    if OFFICIAL_ARCHIVE in files:
-        return folder / OFFICIAL_ARCHIVE
-    archives = [name for name in files if name.lower().endswith(".zip") and "/" not in name]
-    if not archives or any(map(is_image, files)):
-        return None
-    if len(archives) > 1:
-        raise InputError(f"{folder} holds {len(archives)} zip archives; give --images the one that is meant")
-    return folder / archives[0]
+def image_names(path, files):
+    """Path of the folder that all images among `files` share, and their sorted names relative to it."""
+    paths = sorted(filter(is_image, files))
+    if not paths:
+        raise InputError(f"{path} holds no JPEG or PNG images ({len(files)} other files).")
+    for name in paths:
+        if UNUSABLE_CHARACTERS.search(name):
+            raise InputError(f"The file name {name!a} in {path} holds control characters; rename it.")
+    shared = paths[0].rfind("/") + 1
+    while not paths[-1].startswith(paths[0][:shared]):  # what the first and last share, all between them do
+        shared = paths[0].rfind("/", 0, shared - 1) + 1
+    return paths[0][:shared], [name[shared:] for name in paths]
+
+
+def is_image(path):
+    """Whether a path ends as an image that is read here."""
+    return path.lower().endswith(IMAGE_SUFFIXES)
+
+
+def is_junk(path):
+    """Whether a relative path belongs to the operating system and not to the user's images."""
+    return any(part.startswith(".") or part in JUNK_FOLDERS for part in path.split("/"))
+
+
+def is_list(path):
+    """Whether a path is named as one of CelebA's lists."""
+    return PurePosixPath(path).name in LIST_NAMES
+
+
+def lists_beside(folder):
+    """CelebA's lists in a folder, or where the official download has them: in Anno and Eval beside it."""
+    places = (folder, folder.parent / "Anno", folder.parent / "Eval")
+    return {name: place / name for place in places for name in LIST_NAMES if (place / name).is_file()}
 
 
 def fingerprint(names, *columns):
@@ -105,10 +134,19 @@ def fingerprint(names, *columns):
     return digest.hexdigest()
 
 
-def lists_beside(folder):
-    """CelebA's lists in a folder, or where the official download has them: in Anno and Eval beside it."""
-    places = (folder, folder.parent / "Anno", folder.parent / "Eval")
-    return {name: place / name for place in places for name in LIST_NAMES if (place / name).is_file()}
+def folder_source(root, files):
+    """Source of images that lie unpacked in a folder, at any depth."""
+    shared, names = image_names(root, files)
+    sizes = np.array([files[shared + name] for name in names])
+    identity = {
+        "kind": "folder",
+        "name": root.name,
+        "bytes": int(sizes.sum()),
+        "entries": len(names),
+        "fingerprint": fingerprint(names, sizes),
+    }
+    lists = {PurePosixPath(path).name: root / path for path in files if is_list(path)}
+    return ImageSource(root, shared, names, sizes, lists_beside(root.parent) | lists, identity)
 
 
 def list_folder(root):
@@ -137,22 +175,17 @@ def list_folder(root):
 def check_link(root, name):
     """Raise InputError when a symbolic link leads out of the folder `root`."""
     if not (root / name).resolve().is_relative_to(root):
-        raise InputError(f"{name} in {root} is a link that leads out of the folder; copy the file into it")
+        raise InputError(f"{name} in {root} is a link that leads out of the folder; copy the file into it.")
 
 
-def folder_source(root, files):
-    """Source of images that lie unpacked in a folder, at any depth."""
-    shared, names = image_names(root, files)
-    sizes = np.array([files[shared + name] for name in names])
-    identity = {
-        "kind": "folder",
-        "name": root.name,
-        "bytes": int(sizes.sum()),
-        "entries": len(names),
-        "fingerprint": fingerprint(names, sizes),
-    }
-    lists = {PurePosixPath(path).name: root / path for path in files if is_list(path)}
-    return ImageSource(root, shared, names, sizes, lists_beside(root.parent) | lists, identity)
+def read_photo(source, index):
+    """Bytes of an image file in a folder; BadImage when it is huge or cannot be read."""
+    if source.entries[index] > MAX_FILE_BYTES:
+        raise BadImage(f"has {source.entries[index]:,} bytes, too many for an image")
+    try:
+        return (source.path / (source.shared + source.names[index])).read_bytes()
+    except OSError as error:
+        raise BadImage(f"cannot be read ({error.strerror})") from error
 
 
 def zip_source(path):
@@ -175,39 +208,6 @@ def zip_source(path):
     return ImageSource(path, shared, names, entries, lists | lists_beside(path.resolve().parent), identity)
 
 
-class BadImage(ValueError):
-    """One image cannot be used; the message says why, as the end of a sentence that begins with its name."""
-
-
-def is_image(path):
-    """Whether a path ends as an image that is read here."""
-    return path.lower().endswith(IMAGE_SUFFIXES)
-
-
-def is_junk(path):
-    """Whether a relative path belongs to the operating system and not to the user's images."""
-    return any(part.startswith(".") or part in JUNK_FOLDERS for part in path.split("/"))
-
-
-def is_list(path):
-    """Whether a path is named as one of CelebA's lists."""
-    return PurePosixPath(path).name in LIST_NAMES
-
-
-def image_names(path, files):
-    """Path of the folder that all images among `files` share, and their sorted names relative to it."""
-    paths = sorted(filter(is_image, files))
-    if not paths:
-        raise InputError(f"{path} holds no JPEG or PNG images ({len(files)} other files)")
-    for name in paths:
-        if UNUSABLE_CHARACTERS.search(name):
-            raise InputError(f"The file name {name!a} in {path} holds control characters; rename it")
-    shared = paths[0].rfind("/") + 1
-    while not paths[-1].startswith(paths[0][:shared]):  # what the first and last share, all between them do
-        shared = paths[0].rfind("/", 0, shared - 1) + 1
-    return paths[0][:shared], [name[shared:] for name in paths]
-
-
 def list_archive(path, file):
     """Path inside a zip archive → its `ZipInfo`, junk and folders left out; InputError for a bad archive."""
     try:
@@ -223,9 +223,17 @@ def list_archive(path, file):
         if info.is_dir() or is_junk(name):
             continue
         if name in files:
-            raise InputError(f"{path} holds {name} twice; make the archive anew")
+            raise InputError(f"{path} holds {name} twice; make the archive anew.")
         files[name] = info
     return files
+
+
+def check_entry_path(archive, name):
+    """Raise InputError when the path of a zip entry is absolute or climbs out of the archive's folder."""
+    if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
+        raise InputError(
+            f"{archive} holds the path {name!a}, which leads out of its folder; do not trust it."
+        )
 
 
 def zip_entry(info):
@@ -238,12 +246,6 @@ def zip_entry(info):
         info.compress_type,
         info.flag_bits,
     )
-
-
-def check_entry_path(archive, name):
-    """Raise InputError when the path of a zip entry is absolute or climbs out of the archive's folder."""
-    if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
-        raise InputError(f"{archive} holds the path {name!a}, which leads out of its folder; do not trust it")
 
 
 def read_entry(file, entry):
@@ -293,17 +295,17 @@ def describe_no_zip(path, file):
     if start.startswith(b"PK\x03\x04"):
         return (
             f"{path} is cut off: its {path.stat().st_size:,} bytes begin as a zip archive, but the directory "
-            "at its end is missing or damaged; download it again (CelebA's own has 1,443,490,838 bytes)"
+            "at its end is missing or damaged; download it again (CelebA's own has 1,443,490,838 bytes)."
         )
-    return f"{path} is not a zip archive; give --images a zip archive or the unpacked folder"
+    return f"{path} is not a zip archive; give --images a zip archive or the unpacked folder."
 
 
 def describe_page(path, text):
     """Say which web page was saved under the name of an archive."""
     if "google drive" not in text and "drive.google" not in text:
-        return f"{path} is a web page (HTML), not a zip archive; download the archive itself"
+        return f"{path} is a web page (HTML), not a zip archive; download the archive itself."
     page = "quota" if "quota" in text or "too many users" in text else "virus scan"
     return (
         f"{path} is Google Drive's {page} page (HTML), not a zip archive; open the Drive link in a browser "
-        "where you are signed in, or copy the file to your own Drive, or use Kaggle's mirror"
+        "where you are signed in, or copy the file to your own Drive, or use Kaggle's mirror."
     )

@@ -1,35 +1,59 @@
 """Pack many images into one .npy file; what is done survives an interruption.
 
-A journal beside the unfinished file names the chunks of rows that are on disk.
+Several processes decode chunks of images, and each writes its rows into the one file. A journal beside the
+unfinished file names the chunks that are on disk.
 """
 
 import errno
+import io
 import json
 import os
 import shutil
 import time
+import warnings
 from collections import Counter
 from contextlib import closing, contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.packing.workers import CHUNK_ROWS, npy_header, row_place, run_chunks
+import numpy as np
+from PIL import Image
+
+from data_prep.packing.decoding import decode
+from data_prep.packing.sources import BadImage, ImageSource, open_reader
+from data_prep.workers import map_in_processes
 from helpers.files import InputError, flush_to_disk, read_json, sha256_of, written_whole
 from helpers.reporting import note, progress_meter
 
-ROWS, JOURNAL = ".images.unfinished.npy", ".images.journal"  # beside the files with final names
-FLUSH_SECONDS = 0.3  # a crash costs at most the work of this time
-IMAGES, ATTRIBUTES, SPLITS, NAMES = "images.npy", "attributes.npy", "splits.npy", "names.txt"
-MANIFEST = "manifest.json"
-SETTINGS = ("crop", "size", "limit", "source", "lists")  # the parts of a manifest that tell results apart
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
     import msvcrt
+
+IMAGES, ATTRIBUTES, SPLITS, NAMES = "images.npy", "attributes.npy", "splits.npy", "names.txt"
+MANIFEST = "manifest.json"
+SETTINGS = ("crop", "size", "limit", "source", "lists")  # the parts of a manifest that tell results apart
+ROWS, JOURNAL = ".images.unfinished.npy", ".images.journal"  # beside the files with final names
 LOCK = ".prepare.lock"
+CHUNK_ROWS = 64  # images that are decoded and counted as done together
+ALONE_CHUNKS = 8  # so few are done before other processes have started
+MAX_WORKERS = 8  # by default: each takes about 50 MB
+KEPT_BLOCKS = "4"  # of memory that Pillow reuses from image to image instead of asking the system each time
+FLUSH_SECONDS = 0.3  # a crash costs at most the work of this time
 SPARE_BYTES = 16 << 20  # for the small files and the file system's own needs
 FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Task(NamedTuple):
+    """What is packed: `chosen[row]` is the source's index of the image that goes to this row."""
+
+    source: ImageSource
+    chosen: np.ndarray
+    crop: int  # pixels; 0: the largest central square
+    size: int  # pixels
+    skip_bad: bool
 
 
 class Packed(NamedTuple):
@@ -57,7 +81,10 @@ def pack_images(task, out, key, workers):
     rest = [chunk for chunk in range(-(-total // CHUNK_ROWS)) if chunk not in packed.chunks]
     show = progress_meter("images read", total, min(len(packed.chunks) * CHUNK_ROWS, total))
     records, flushed = [], time.monotonic()
-    with closing(run_chunks(task, out / ROWS, rest, workers)) as finished:
+    if workers is None:
+        workers = 1 if len(rest) <= ALONE_CHUNKS else min(os.cpu_count(), MAX_WORKERS)
+    os.environ.setdefault("PILLOW_BLOCKS_MAX", KEPT_BLOCKS)  # the processes read it at their start
+    with closing(map_in_processes(partial(pack_chunk, task, out / ROWS), rest, workers)) as finished:
         try:
             for record in finished:
                 packed.add(record)
@@ -70,6 +97,47 @@ def pack_images(task, out, key, workers):
         finally:
             commit(out, records)
     return packed
+
+
+def pack_chunk(task, rows, chunk):
+    """Decode one chunk of images and write it to its rows of the .npy file at path `rows`; return its record.
+
+    A record is JSON: the chunk's number, how many images have which size, and the skipped rows' reasons.
+    InputError for the first bad image. Pillow refuses, not only warns of, absurdly many pixels.
+    """
+    sizes, skipped = Counter(), {}
+    first = chunk * CHUNK_ROWS
+    with warnings.catch_warnings(), open_reader(task.source) as read, rows.open("r+b") as file:
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for row, index in enumerate(task.chosen[first : first + CHUNK_ROWS].tolist(), first):
+            try:
+                pixels, extent = decode(read(index), task.crop, task.size)
+            except BadImage as error:
+                if not task.skip_bad:
+                    raise InputError(
+                        f"{task.source.names[index]} in {task.source.path} {error}; --skip-bad goes on "
+                        "without such images."
+                    ) from error
+                skipped[row] = str(error)
+            else:
+                file.seek(row_place(row, task.size))
+                file.write(pixels)
+                sizes["×".join(map(str, extent))] += 1
+    return {"chunk": chunk, "sizes": sizes, "skipped": skipped}
+
+
+def row_place(row, size):
+    """Where a row begins in the .npy file, in bytes; its end is where the next begins."""
+    return len(npy_header(0, size)) + row * size * size * 3
+
+
+@cache
+def npy_header(n, size):
+    """Header of a .npy file of shape (n, size, size, 3) and dtype uint8; its length is the same for any n."""
+    header = io.BytesIO()
+    layout = {"descr": "|u1", "fortran_order": False, "shape": (n, size, size, 3)}
+    np.lib.format.write_array_header_1_0(header, layout)
+    return header.getvalue()
 
 
 def resume(task, out, key):
@@ -133,11 +201,11 @@ def load_manifest(folder):
     try:
         manifest = read_json(path)
     except ValueError as error:
-        raise InputError(f"{path} is damaged; delete it and prepare the images again") from error
+        raise InputError(f"{path} is damaged; delete it and prepare the images again.") from error
     if manifest is None:
         raise InputError(
             f"{folder} holds no packed images; make them with python -m data_prep.prepare_celeba --images "
-            f"ARCHIVE --out {folder}"
+            f"ARCHIVE --out {folder}."
         )
     return manifest
 
@@ -152,7 +220,7 @@ def check_packed(folder, hashes=False):
         path = Path(folder) / name
         size = path.stat().st_size if path.is_file() else None
         if size != expected["bytes"] or (hashes and sha256_of(path) != expected["sha256"]):
-            raise InputError(f"{path} is missing or not as {MANIFEST} says; prepare the images again")
+            raise InputError(f"{path} is missing or not as {MANIFEST} says; prepare the images again.")
     return manifest
 
 
@@ -178,10 +246,10 @@ def open_target(out):
     except OSError as error:
         if error.errno in FULL:
             raise InputError(
-                f"The disk of {out} is full; make room and start again, the images packed so far are kept"
+                f"The disk of {out} is full; make room and start again, the images packed so far are kept."
             ) from error
         raise InputError(
-            f"Cannot write to {out} ({error.strerror or error}); choose another --out"
+            f"Cannot write to {out} ({error.strerror or error}); choose another --out."
         ) from error
 
 
@@ -193,7 +261,7 @@ def lock(file, out):
         else:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
     except (BlockingIOError, PermissionError) as error:
-        raise InputError(f"Another run is writing to {out}; wait for its end") from error
+        raise InputError(f"Another run is writing to {out}; wait for its end.") from error
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):  # some network drives know no locks
             raise
@@ -205,7 +273,7 @@ def check_space(out, needed):
     if free < needed + SPARE_BYTES:
         raise InputError(
             f"Too little space for {out}: {needed + SPARE_BYTES:,} bytes are needed, {free:,} are free; "
-            "make room, choose another --out, or take fewer images with --limit"
+            "make room, choose another --out, or take fewer images with --limit."
         )
 
 
