@@ -75,14 +75,19 @@ def keep_arrays(targets, identity, make):
     content, a dict for JSON. It is kept beside each file (.json) with the file's sha256; files of another
     identity are made anew.
     """
-    targets = [Path(target) for target in targets]
-    if all(_is_kept(target, identity) for target in targets):
+    labels = {target: target.with_suffix(".json") for target in map(Path, targets)}
+    if all(target.exists() and read_json(labels[target]) == _label(target, identity) for target in labels):
         return
     with ExitStack() as stack:
-        partial_files = [stack.enter_context(written_whole(target)) for target in targets]
+        partial_files = [stack.enter_context(written_whole(target)) for target in labels]
         _write_pieces([stack.enter_context(open(path, "wb")) for path in partial_files], make())
-    for target in targets:
-        write_json(target.with_suffix(".json"), {**identity, "sha256": sha256_of(target)})
+    for target, label in labels.items():
+        write_json(label, _label(target, identity))
+
+
+def _label(target, identity):
+    """What is kept beside a file of this identity."""
+    return {**identity, "sha256": sha256_of(target)}
 
 
 def _write_pieces(files, pieces):
@@ -95,12 +100,12 @@ def _write_pieces(files, pieces):
             file.write(np.ascontiguousarray(array).data)
         n += len(piece[0])
     for file, array in zip(files, piece, strict=True):
-        file.seek(0)
         _write_header(file, array, n)
 
 
 def _write_header(file, array, n):
-    """Header of a .npy file of n rows like those of `array`; it takes the same space for every n."""
+    """Write the header of a .npy file of n rows like those of `array`: as many bytes for every n."""
+    file.seek(0)
     header = np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(array))
     np.lib.format.write_array_header_1_0(file, {**header, "shape": (n, *array.shape[1:])})
 
@@ -118,12 +123,6 @@ def load_array(path, rows=None):
         piece = slice(start, start + READ_ROWS)
         chosen[piece] = np.load(path, mmap_mode="r", allow_pickle=False)[rows[piece]]
     return chosen
-
-
-def _is_kept(target, identity):
-    """Whether a whole file of this identity is there."""
-    known = read_json(target.with_suffix(".json"))
-    return bool(known) and target.exists() and known == {**identity, "sha256": sha256_of(target)}
 
 
 def sha256_of_arrays(arrays):

@@ -1,7 +1,9 @@
-"""What people see while something runs: lines that stay and one line that changes."""
+"""What people see of a run: lines that stay, one line that changes, and tables."""
 
 import sys
 import time
+from html import escape
+from importlib import import_module
 
 LIVE_SECONDS, LOG_SECONDS = 0.5, 10.0  # between two changes where someone watches, and in a log file
 
@@ -18,40 +20,31 @@ class LiveReport:
     def line(self, text):
         """Add a line that stays."""
         self.lines.append(text)
-        if not self._show_in_notebook(self.lines):
-            print(_in_place(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
+        self._show(self.lines, end="\n")
 
     def live(self, text):
         """Replace the line that changes, not too often; in a log file it becomes a line now and then."""
-        watched = _notebook_shell() is not None or sys.stderr.isatty()
-        if time.monotonic() - self.shown < (LIVE_SECONDS if watched else LOG_SECONDS):
-            return
-        self.shown = time.monotonic()
-        if not self._show_in_notebook([*self.lines, text]):
-            start, end = (_in_place(text), "") if watched else (text, "\n")
-            print(start, end=end, file=sys.stderr, flush=True)
+        watched = _notebook_display() is not None or sys.stderr.isatty()
+        if time.monotonic() - self.shown >= (LIVE_SECONDS if watched else LOG_SECONDS):
+            self.shown = time.monotonic()
+            self._show([*self.lines, text], end="" if watched else "\n")
 
-    def _show_in_notebook(self, lines):
-        if _notebook_shell() is None:
-            return False
-        from IPython.display import display
-
-        content = {"text/plain": "\n".join(lines)}
-        if self.handle is None:
+    def _show(self, lines, end):
+        display, content = _notebook_display(), {"text/plain": "\n".join(lines)}
+        if display is None:
+            start = "\r\x1b[K" if sys.stderr.isatty() else ""  # a terminal's line is written over
+            print(start + lines[-1], end=end, file=sys.stderr, flush=True)
+        elif self.handle is None:
             self.handle = display(content, raw=True, display_id=True)
         else:
             self.handle.update(content, raw=True)
-        return True
 
 
-def _notebook_shell():
-    """Jupyter's shell, or None outside a notebook."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return shell if hasattr(shell, "kernel") else None
-
-
-def _in_place(text):
-    return f"\r\x1b[K{text}"
+def _notebook_display():
+    """IPython's function `display` in a notebook, else None."""
+    ipython = sys.modules.get("IPython")
+    notebook = ipython and hasattr(ipython.get_ipython(), "kernel")
+    return import_module("IPython.display").display if notebook else None
 
 
 def note(text):
@@ -76,3 +69,22 @@ def progress_meter(what, total, before=0):
             report.live(f"{done:,} of {total:,} {what}, {rate:,.0f}/s, {minutes}:{rest:02d} left")
 
     return show
+
+
+def table(rows, caption, formats=None, index=False):
+    """Show a table below its caption: as HTML in a notebook, which GitHub shows as well, else as text.
+
+    rows: whatever pandas makes a DataFrame of, such as a list of dicts. formats: column → how it is written,
+    such as "{:.2f}" or "{:,}"; what is missing stays empty. index: whether the row names are shown.
+    """
+    import pandas as pd  # takes half a second, which only those who show a table should wait
+
+    frame, form = pd.DataFrame(rows), {"index": index, "na_rep": ""}
+    form["formatters"] = {column: text.format for column, text in (formats or {}).items()}
+    with pd.option_context("display.max_colwidth", None):
+        text = f"{caption}\n{frame.to_string(**form)}"
+        html = f"<p><b>{escape(caption)}</b></p>\n{frame.to_html(**form, border=0)}"
+    if display := _notebook_display():
+        display({"text/plain": text, "text/html": html}, raw=True)
+    else:
+        print(text)

@@ -45,46 +45,31 @@ def is_celeba(data, images_folder):
 
 @dataclass(frozen=True)
 class Profile:
-    """Constants of one run. The comment beside each gives its unit and the posts' value."""
+    """Constants of one run: those of `full`. The comment beside each gives its unit and the posts' value."""
 
     name: str
-    synthetic_images: int  # images drawn when no data folder is given; the posts use CelebA
-    image_limit: int | None  # images taken from a data folder, None: all; posts: 170,000 for training
-    epochs: int  # passes over the training images; posts: 24
-    variant_epochs: int  # passes for comparisons (precision, batch normalisation); posts: 24
-    probe_epochs: int  # passes where many short trainings are compared with each other; posts: 24
-    probes: int  # short trainings at most that are compared in one picture; posts: single runs
-    classifier_epochs: int  # passes for the classifier whose features judge images; not in the posts
-    timed_steps: int  # training steps whose time and memory are measured; posts: whole epochs
-    generated_images: int  # images drawn to judge a network by; posts: a few, by eye
-    surrogates: int  # clouds of noise that a statistic of the z-points is compared with; posts: none
-    map_sizes: tuple[int, ...]  # points of t-SNE maps, as far as data reach; posts: 20, 80, 140, 165 thousand
-    compared_points: int  # points of t-SNE maps that are compared with each other; posts: 20,000
-    cluster_seeds: int  # repetitions of k-means and t-SNE; posts: 2
-    seeds: tuple[int, ...]  # one whole training each, the first is the main one; posts: single runs
+    synthetic_images: int = 12_000  # images drawn when no data folder is given; the posts use CelebA
+    image_limit: int | None = None  # images taken from a data folder, None: all; posts: 170,000 for training
+    epochs: int = 24  # passes over the training images; posts: 24
+    variant_epochs: int = 6  # passes for comparisons (precision, batch normalisation); posts: 24
+    probe_epochs: int = 2  # passes where many short trainings are compared with each other; posts: 24
+    probes: int = 9  # short trainings at most that are compared in one picture; posts: single runs
+    classifier_epochs: int = 6  # passes for the classifier whose features judge images; not in the posts
+    timed_steps: int = 12  # training steps whose time and memory are measured; posts: whole epochs
+    generated_images: int = 1500  # images drawn to judge a network by; posts: a few, by eye
+    surrogates: int = 100  # clouds of noise that a statistic of the z-points is compared with; posts: none
+    # points of t-SNE maps, as far as data reach; posts: 20, 80, 140, 165 thousand
+    map_sizes: tuple[int, ...] = (1_500, 6_000, 20_000, 80_000, 140_000, 165_000)
+    compared_points: int = 20_000  # points of t-SNE maps that are compared with each other; posts: 20,000
+    cluster_seeds: int = 5  # repetitions of k-means and t-SNE; posts: 2
+    seeds: tuple[int, ...] = (1, 2, 3)  # one whole training each, the first is the main one; posts: single
     batch_size: int = 128  # images per training step; posts: 128
     learning_rate: float = 0.0005  # Adam's step size; posts: 0.0005
     z_dim: int = 256  # dimensions of the latent space; posts: 256
     precision: str = "auto"  # "auto", "float32", "mixed_bfloat16" or "mixed_float16"; posts: float32
 
 
-FULL = Profile(
-    name="full",
-    synthetic_images=12_000,
-    image_limit=None,
-    epochs=24,
-    variant_epochs=6,
-    probe_epochs=2,
-    probes=9,
-    classifier_epochs=6,
-    timed_steps=12,
-    generated_images=1500,
-    surrogates=100,
-    map_sizes=(1_500, 6_000, 20_000, 80_000, 140_000, 165_000),
-    compared_points=20_000,
-    cluster_seeds=5,
-    seeds=(1, 2, 3),
-)
+FULL = Profile(name="full")
 QUICK = replace(
     FULL,
     name="quick",

@@ -51,8 +51,6 @@ def test_on_a_terminal_a_live_line_is_replaced(clock, monkeypatch):
 
 
 def test_in_a_notebook_one_output_is_updated(clock, monkeypatch):
-    import IPython.display
-
     shown = []
     handle = types.SimpleNamespace(update=lambda content, raw: shown.append(content["text/plain"]))
 
@@ -60,8 +58,7 @@ def test_in_a_notebook_one_output_is_updated(clock, monkeypatch):
         shown.append(content["text/plain"])
         return handle
 
-    monkeypatch.setattr(reporting, "_notebook_shell", lambda: object())
-    monkeypatch.setattr(IPython.display, "display", display)
+    monkeypatch.setattr(reporting, "_notebook_display", lambda: display)
     report = reporting.LiveReport()
     report.line("first")
     clock.now += 1
@@ -80,3 +77,39 @@ def test_meter_counts_only_what_this_run_did(clock, capsys):
         "750 of 1,000 images, 25/s, 0:10 left",
         "1,000 images in 20 s, 25/s",
     ]
+
+
+ROWS = [
+    {"network": "autoencoder <1>", "radius": 16.279, "points": 170_000},
+    {"network": "VAE", "radius": None},
+]
+
+
+def test_a_table_is_text_outside_a_notebook(capsys):
+    reporting.table(ROWS, "Radii & points", {"radius": "{:.2f}", "points": "{:,.0f}"})
+    caption, header, *rows = capsys.readouterr().out.splitlines()
+    assert caption == "Radii & points"
+    assert header.split() == ["network", "radius", "points"]
+    assert [row.split() for row in rows] == [["AE", "<1>", "16.28", "170,000"], ["VAE"]]
+
+
+def test_a_table_is_html_in_a_notebook(monkeypatch):
+    shown = []
+    monkeypatch.setattr(reporting, "_notebook_display", lambda: lambda content, raw: shown.append(content))
+    long = "a sentence of more than fifty characters, which pandas would cut off"
+    reporting.table({"network": ["VAE"], "verdict": [long]}, "Radii & points", index=True)
+    (content,) = shown
+    assert content["text/html"].startswith("<p><b>Radii &amp; points</b></p>\n<table")
+    assert long in content["text/html"] and long in content["text/plain"]
+    assert "<th>0</th>" in content["text/html"]
+
+
+def test_in_a_kernel_a_table_is_html_without_style(tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    source = "from helpers import reporting\nreporting.table([{'a': 1.5}], 'Caption', {'a': '{:.3f}'})"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    nbclient.execute(notebook, cwd=reporting.__file__.rpartition("helpers")[0], kernel_name="python3")
+    (output,) = notebook.cells[0].outputs
+    assert "<td>1.500</td>" in output.data["text/html"]  # GitHub drops style sheets and scripts
+    assert output.data["text/plain"].splitlines()[0] == "Caption"
