@@ -80,7 +80,7 @@ def test_meter_counts_only_what_this_run_did(clock, capsys):
 
 
 ROWS = [
-    {"network": "autoencoder <1>", "radius": 16.279, "points": 170_000},
+    {"network": "AE <1>", "radius": 16.279, "points": 170_000},
     {"network": "VAE", "radius": None},
 ]
 
