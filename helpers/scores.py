@@ -170,15 +170,10 @@ def image_traits(batches):
     and channels, contrast their standard deviation; that of the border is taken over a frame of 8 pixels. The
     distance to the mean image is a root mean square too. For IX-017.
     """
-    sums = [images.sum(axis=0, dtype=np.float64) for images in read_batches(batches)]
+    sums = [images.sum(axis=0, dtype=np.float64) for images, *_ in batches]
     mean_image = (np.sum(sums, axis=0) / len(batches.rows)).astype(np.float32)
-    rows = [measure_traits(images, mean_image) for images in read_batches(batches)]
+    rows = [measure_traits(images, mean_image) for images, *_ in batches]
     return dict(zip(TRAITS, np.concatenate(rows, axis=1), strict=True))
-
-
-def read_batches(batches):
-    """Arrays of images (m, height, width, 3) of one batch after the other."""
-    return (batches[number][0] for number in range(batches.num_batches))
 
 
 def measure_traits(images, mean_image):

@@ -7,7 +7,7 @@ import gc
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -18,25 +18,30 @@ import numpy as np
 from helpers.files import project_root
 from helpers.models.encoding import PREDICTED_AT_ONCE, predict
 from helpers.models.images import ImageBatches
-from helpers.models.networks import (
-    COLOUR_CHANNELS,
-    IMAGE_SIZE,
-    Autoencoder,
-    VariationalAutoencoder,
-    build_decoder,
-)
-from helpers.monitor import backend, readings
-from helpers.monitor.readings import free
+from helpers.models.networks import IMAGE_SHAPE, Autoencoder, VariationalAutoencoder, build_decoder
+from helpers.monitor import backend
+from helpers.monitor.readings import free, memory, resident_bytes
 
 POOL = 8  # pixels; the first layer of `_small_network` leaves so little that its own memory does not count
-IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS)
 BATCH_SIZE = 128  # images
 CALL_IMAGES = 8  # in each call of a network
 WAYS_OF_IMAGES = ("float32 array", "uint8 array", "generator")
 TAKEN_BY_KERAS = ("float32 array", "generator")  # as they are; it is handed slices of the other
-WAYS_OF_CALLING = ("predict", "predict_on_batch", "call")
-WAYS_OF_ANSWERING = ("Keras' predict", "batch by batch")
-WAYS_OF_DROPPING = ("nothing done", "garbage collection", "clear_session", "free()")
+WAYS_OF_CALLING = {
+    "predict": lambda network, batch: network.predict(batch, verbose=0),
+    "predict_on_batch": lambda network, batch: network.predict_on_batch(batch),
+    "call": lambda network, batch: network(batch, training=False),
+}
+WAYS_OF_ANSWERING = {
+    "Keras' predict": lambda decoder, z: decoder.predict(z, verbose=0),
+    "batch by batch": predict,
+}
+WAYS_OF_DROPPING = {
+    "nothing done": lambda: None,
+    "garbage collection": gc.collect,
+    "clear_session": keras.utils.clear_session,  # which collects as well
+    "free()": free,
+}
 FEW_CALLS = 5  # before the first reading: they make what stays anyhow
 
 
@@ -61,39 +66,34 @@ def measure_images(folder):
 
     Its seconds are those of handing out all batches once, without the network.
     """
-    return _measure_all("images", {way: {"way": way, "folder": str(folder)} for way in WAYS_OF_IMAGES})
+    return _measure_ways(_pass_images, WAYS_OF_IMAGES, folder=str(folder))
 
 
 def measure_calls(calls):
     """Way → `Trial` of handing `calls` small batches to a network, in each of WAYS_OF_CALLING."""
-    return _measure_all("calls", {way: {"way": way, "calls": calls} for way in WAYS_OF_CALLING})
+    return _measure_ways(_call_often, WAYS_OF_CALLING, calls=calls)
 
 
 def measure_answers(count):
     """Way → `Trial` of a decoder that draws `count` images, dropped at the end, in WAYS_OF_ANSWERING."""
-    return _measure_all("answers", {way: {"way": way, "count": count} for way in WAYS_OF_ANSWERING})
+    return _measure_ways(_draw_images, WAYS_OF_ANSWERING, count=count)
 
 
 def measure_networks(count):
     """Way → `Trial` of making, training and dropping `count` networks, in each of WAYS_OF_DROPPING."""
-    return _measure_all("networks", {way: {"way": way, "count": count} for way in WAYS_OF_DROPPING})
+    return _measure_ways(_drop_networks, WAYS_OF_DROPPING, count=count)
 
 
-def _measure_all(trial, ways):
-    """Way → `Trial` of one of TRIALS with the options of each way, each in a process of its own."""
-    results = measure_apart(measure_trial, [{"trial": trial, **options} for options in ways.values()])
-    return dict(zip(ways, (Trial(**result) for result in results), strict=True))
+def _measure_ways(function, ways, **options):
+    """Way → what the function says of it, a `Trial`, each in a process of its own."""
+    tasks = [{"way": way, **options} for way in ways]
+    return dict(zip(ways, measure_apart(function, tasks, backend.start_backend), strict=True))
 
 
-def measure_trial(trial, **options):
-    """The fields of a `Trial` of one of TRIALS, in this process."""
-    return TRIALS[trial](**options)
-
-
-def _images(way, folder):
+def _pass_images(way, folder):
     network = _small_network()
     network.predict(np.zeros((BATCH_SIZE, *IMAGE_SHAPE), np.float32), verbose=0)
-    before = readings.memory().process
+    before = resident_bytes()
     images = _hold_images(way, Path(folder))
     started = time.perf_counter()
     for batch in _hand_out(images):
@@ -123,57 +123,43 @@ def _hold_images(way, folder):
 def _hand_out(images):
     """Yield the batches one by one, each a tuple of float32 images."""
     if isinstance(images, ImageBatches):
-        yield from (images[index] for index in range(images.num_batches))
-        return
-    for start in range(0, len(images), BATCH_SIZE):
-        batch = images[start : start + BATCH_SIZE]
-        yield (batch if batch.dtype == np.float32 else batch.astype(np.float32) / np.float32(255),)
+        return iter(images)
+    slices = (images[start : start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE))
+    if images.dtype == np.float32:
+        return ((piece,) for piece in slices)
+    return ((piece.astype(np.float32) / np.float32(255),) for piece in slices)
 
 
-def _calls(way, calls):
+def _call_often(way, calls):
     network = _small_network()
     batch = np.zeros((CALL_IMAGES, *IMAGE_SHAPE), np.float32)
-    functions = {
-        "predict": lambda: network.predict(batch, verbose=0),
-        "predict_on_batch": lambda: network.predict_on_batch(batch),
-        "call": lambda: network(batch, training=False),
-    }
     for _ in range(FEW_CALLS):
-        functions[way]()
-    before, started = readings.memory().process, time.perf_counter()
+        WAYS_OF_CALLING[way](network, batch)
+    before, started = resident_bytes(), time.perf_counter()
     for _ in range(calls):
-        functions[way]()
+        WAYS_OF_CALLING[way](network, batch)
     return _since(before, time.perf_counter() - started)
 
 
-def _answers(way, count):
-    decoder = build_decoder()
-
-    def answer(n):
-        z = np.zeros((n, decoder.input_shape[1]), np.float32)
-        return predict(decoder, z) if way == "batch by batch" else decoder.predict(z, verbose=0)
-
-    answer(PREDICTED_AT_ONCE)
-    before, started = readings.memory().process, time.perf_counter()
-    images = answer(count)
+def _draw_images(way, count):
+    decoder, answer = build_decoder(), WAYS_OF_ANSWERING[way]
+    z = np.zeros((count, decoder.input_shape[1]), np.float32)
+    answer(decoder, z[:PREDICTED_AT_ONCE])
+    before, started = resident_bytes(), time.perf_counter()
+    images = answer(decoder, z)
     seconds = time.perf_counter() - started
     del images
     free()
     return _since(before, seconds)
 
 
-def _networks(way, count):
+def _drop_networks(way, count):
     _train_a_step()
     free()
-    before, started = readings.memory().process, time.perf_counter()
+    before, started = resident_bytes(), time.perf_counter()
     for _ in range(count):
         _train_a_step()
-        if way == "free()":
-            free()
-        elif way == "clear_session":
-            keras.utils.clear_session()  # which collects as well
-        elif way == "garbage collection":
-            gc.collect()
+        WAYS_OF_DROPPING[way]()
     return _since(before, time.perf_counter() - started)
 
 
@@ -185,60 +171,17 @@ def _train_a_step():
 
 
 def _since(before, seconds):
-    """The fields of a `Trial` that began with `before` bytes."""
-    reading = readings.memory()
-    return {
-        "peak": reading.process_peak - before,
-        "stays": reading.process - before,
-        "seconds": seconds,
-        "peak_vram": reading.backend and reading.backend.peak,
-    }
+    """`Trial` that began with `before` bytes."""
+    now = memory()
+    return Trial(now.process_peak - before, now.process - before, seconds, now.backend and now.backend.peak)
 
 
 def format_trials(trials):
     """Table of label → `Trial` for people."""
     lines = [f"{'MB of RAM':22} {'peak':>8} {'stays':>8} {'seconds':>8}"]
     for label, trial in trials.items():
-        sizes = f"{trial.peak / 1e6:8,.0f} {trial.stays / 1e6:8,.0f} {trial.seconds:8.2f}"
-        lines.append(f"{label:22} {sizes}")
+        lines.append(f"{label:22} {trial.peak / 1e6:8,.0f} {trial.stays / 1e6:8,.0f} {trial.seconds:8.2f}")
     return "\n".join(lines)
-
-
-TRIALS = {"images": _images, "calls": _calls, "answers": _answers, "networks": _networks}
-
-
-def measure_apart(function, tasks):
-    """Results of a function of a module for each of `tasks`, dicts of its arguments, each in its own process.
-
-    Where the system can fork, the module is imported once for all of them, by a process in which nothing else
-    happens. RuntimeError, with the reason, when one fails.
-    """
-    context = _fresh_processes(function.__module__)
-    return [_measure_in_pool(ProcessPoolExecutor(1, context), function, task) for task in tasks]
-
-
-def _fresh_processes(module):
-    """Context of processes that begin with no more than the import of a module."""
-    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload([module])
-        former = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(project_root()), former]))
-        forkserver.ensure_running()  # takes the path with it: a notebook's folder is not the project's
-        os.environ.pop("PYTHONPATH") if former is None else os.environ.update(PYTHONPATH=former)
-    return context
-
-
-def _measure_in_pool(pool, function, task):
-    with pool:
-        try:
-            pool.submit(backend.start_backend).result()
-            return pool.submit(function, **task).result()
-        except BrokenProcessPool as error:
-            reason = "it was ended from outside, perhaps for lack of memory"
-            raise RuntimeError(f"The measuring process failed: {reason}") from error
-        except Exception as error:
-            raise RuntimeError(f"The measuring process failed: {error}") from error
 
 
 def measure_footprints(variants, steps, precision):
@@ -249,26 +192,23 @@ def measure_footprints(variants, steps, precision):
     beyond what the process held before the network), peak_vram (None without a GPU); and seconds_per_step
     (median; the first step, which compiles, is left out).
     """
-    return measure_apart(
-        measure_footprint, [{"steps": steps, "precision": precision, **each} for each in variants]
-    )
+    tasks = [{"steps": steps, "precision": precision, **each} for each in variants]
+    return measure_apart(_measure_footprint, tasks, backend.start_backend)
 
 
 def activation_bytes(network, batch_size):
     """Bytes of the outputs of all layers of a functional network for one batch."""
-    numbers = 0
-    for layer in network.layers[1:]:
-        size = 2 if layer.compute_dtype in ("float16", "bfloat16") else 4
-        numbers += int(np.prod(layer.output.shape[1:])) * size
-    return numbers * batch_size
+    sizes = {"float16": 2, "bfloat16": 2, "float32": 4}
+    outputs = ((sizes[layer.compute_dtype], layer.output.shape[1:]) for layer in network.layers[1:])
+    return batch_size * sum(size * int(np.prod(shape)) for size, shape in outputs)
 
 
-def measure_footprint(batch_size, steps, precision, **options):
+def _measure_footprint(batch_size, steps, precision, **options):
     """One of `measure_footprints`, in this process."""
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(1)
-    batch = np.random.default_rng(1).random((batch_size, IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS), np.float32)
-    before = readings.memory().process
+    batch = np.random.default_rng(1).random((batch_size, *IMAGE_SHAPE), np.float32)
+    before = resident_bytes()
     vae = VariationalAutoencoder(**options)
     vae.compile(optimizer=keras.optimizers.Adam())
     seconds = []
@@ -276,12 +216,38 @@ def measure_footprint(batch_size, steps, precision, **options):
         started = time.perf_counter()
         vae.train_on_batch(batch)
         seconds.append(time.perf_counter() - started)
-    networks = (vae.encoder, vae.decoder)
+    trial, networks = _since(before, float(np.median(seconds[1:]))), (vae.encoder, vae.decoder)
     return {
         "weights": sum(4 * network.count_params() for network in networks),
         "optimizer": sum(np.asarray(v).nbytes for v in vae.optimizer.variables),
         "activations": sum(activation_bytes(network, batch_size) for network in networks),
-        "peak_ram": readings.memory().process_peak - before,
-        "peak_vram": backend.backend_peak_vram(),
-        "seconds_per_step": float(np.median(seconds[1:])),
+        "peak_ram": trial.peak,
+        "peak_vram": trial.peak_vram,
+        "seconds_per_step": trial.seconds,
     }
+
+
+def measure_apart(function, tasks, prepare=None):
+    """Results of a function of a module for each of `tasks`, dicts of its arguments, each in its own process.
+
+    `prepare()`, another function of a module, is called there first. Where the system can fork, the module is
+    imported once for all of them, by a process in which nothing else happens. RuntimeError, with the reason,
+    when one fails.
+    """
+    forks, results = "forkserver" in get_all_start_methods(), []
+    context = get_context("forkserver" if forks else "spawn")
+    with ExitStack() as undo:
+        undo.callback(os.chdir, os.getcwd())
+        os.chdir(project_root())  # where modules are found: a notebook has a folder of its own
+        if forks:
+            context.set_forkserver_preload([function.__module__])
+            undo.callback(forkserver._forkserver._stop)  # it would hold 0.5 GB until this process ends
+            with backend.stderr_closed():
+                forkserver.ensure_running()
+        for task in tasks:
+            with ProcessPoolExecutor(1, context, prepare) as pool:
+                try:
+                    results.append(pool.submit(function, **task).result())
+                except Exception as error:
+                    raise RuntimeError(f"The measuring process failed: {error}") from error
+    return results

@@ -59,8 +59,8 @@ def _keep(targets, encoder, batches, finish, **settings):
                 "encode needs batches without shuffle and flip: z-points keep the images' order."
             )
         copy = float32_copy(encoder)
-        for index in range(batches.num_batches):
-            yield finish(copy.predict_on_batch(batches[index][0]))
+        for images, *_ in batches:
+            yield finish(copy.predict_on_batch(images))
 
     keep_arrays(targets, identity, make)
 
@@ -70,7 +70,7 @@ def predict(network, inputs):
 
     Batch by batch into an array of numpy's. Keras' own predict makes one tensor of all inputs and one of all
     outputs, and TensorFlow on a CPU never gives back the memory of the largest tensors it had: 4,000 decoded
-    images, 0.44 GB, take 1.42 GB with it and 0.47 GB here (`memory_trials.measure_answers`).
+    images, 0.44 GB, take 1.42 GB with it and 0.47 GB here (`costs.measure_answers`).
     """
     outputs = None
     for start in range(0, len(inputs), PREDICTED_AT_ONCE):

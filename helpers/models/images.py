@@ -52,6 +52,7 @@ class ImageBatches(keras.utils.PyDataset):
     Shuffled, the order of an epoch depends on `seed` and `epoch` alone; setting `epoch` therefore
     puts a resumed training exactly where it left off. `flip` mirrors a random half of the images.
     With `attributes`, each batch brings its images' attributes (batch, 40), int8 0/1, as labels.
+    `for images, *labels in batches` goes once through this epoch's batches, in their order.
     Source: posts COL-013, COL-019, COL-023 (slices handed out by a generator).
     """
 
@@ -78,6 +79,9 @@ class ImageBatches(keras.utils.PyDataset):
     def num_batches(self):
         """Number of batches, the last and smaller one counted."""
         return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self):
+        return (self[index] for index in range(self.num_batches))
 
     def __getitem__(self, index):
         batch = slice(index * self.batch_size, (index + 1) * self.batch_size)

@@ -10,7 +10,8 @@ from helpers.files import InputError
 from helpers.latent.neighbours import nearest_distances
 from helpers.models.encoding import predict
 from helpers.models.images import ImageBatches, load_images, rows_of_split
-from helpers.models.networks import COLOUR_CHANNELS, IMAGE_SIZE
+from helpers.models.networks import IMAGE_SHAPE
+from helpers.monitor.backend import dtype_policy
 from helpers.scores import (
     NEIGHBOURS,
     Score,
@@ -84,8 +85,7 @@ def set_standard(folder, encoder, decoder, features, train_z, held_out_z):
     validation images; all networks compute in float32. Thumbnails of 170,000 training images take 0.13 GB.
     """
     test = rows_of_split(folder, "test")[: len(held_out_z)]
-    batches = ImageBatches(folder, "train", 512)
-    thumbnails = np.concatenate([shrink_images(batches[i][0]) for i in range(batches.num_batches)])
+    thumbnails = np.concatenate([shrink_images(batch) for (batch,) in ImageBatches(folder, "train", 512)])
     rebuilt = predict(decoder, held_out_z)
     errors = relative_error(predict(encoder, rebuilt), held_out_z)
     return Standard(
@@ -139,18 +139,15 @@ def load_inception(weights=WEIGHTS):
     Keras downloads the weights once. Distances between these features are near those of the literature (FID),
     not equal to them: its weights and its scaling differ. Raises InputError where the weights cannot be had.
     """
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
     try:
-        images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS), name="images")
-        x = layers.Resizing(INCEPTION_SIZE, INCEPTION_SIZE, name="enlarge")(images)
-        x = layers.Rescaling(2.0, -1.0, name="to_minus_one_and_one")(x)
-        options = {"include_top": False, "pooling": "avg", "input_tensor": x}
-        return keras.applications.InceptionV3(weights=weights, **options)
+        with dtype_policy("float32"):
+            images = keras.Input(IMAGE_SHAPE, name="images")
+            x = layers.Resizing(INCEPTION_SIZE, INCEPTION_SIZE, name="enlarge")(images)
+            x = layers.Rescaling(2.0, -1.0, name="to_minus_one_and_one")(x)
+            options = {"include_top": False, "pooling": "avg", "input_tensor": x}
+            return keras.applications.InceptionV3(weights=weights, **options)
     except Exception as error:  # Keras raises a plain one when it cannot download
         raise InputError(
             "The weights of InceptionV3 can be neither found nor downloaded here, so its features are left "
             "out; with access to storage.googleapis.com they come by themselves."
         ) from error
-    finally:
-        keras.config.set_dtype_policy(policy)

@@ -6,11 +6,15 @@ summed over the latent dimensions; both are averaged over the batch. The posts' 
 reconstruction divided by 96 x 96 (XIII-018 to XIII-020).
 """
 
+import inspect
+from typing import ClassVar
+
 import keras
 from keras import layers, ops
 
 IMAGE_SIZE = 96  # pixels, width and height (CII-019)
 COLOUR_CHANNELS = 3
+IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS)
 KERNEL_SIZE = 3  # pixels
 LEAKY_RELU_SLOPE = 0.3  # slope for negative inputs: the default of the LeakyReLU layer that the posts use
 # Of batch normalisation's running averages. Keras' own 0.99 looks back about 100 steps, an epoch of 12,800
@@ -19,7 +23,7 @@ LEAKY_RELU_SLOPE = 0.3  # slope for negative inputs: the default of the LeakyReL
 BATCH_NORM_MOMENTUM = 0.9
 EPSILON_CLIP = 5.0  # largest |epsilon| of the sampling layer, in standard deviations (XIII-067)
 DRAWS_PER_EPOCH = 1_000_000  # more than any epoch has batches: no two epochs share a state of the generator
-ENCODER_OPTIONS = ("batch_norm", "extra_dense", "initializer", "logvar_bias")  # that a VAE's decoder lacks
+SHARED_OPTIONS = ("filters", "strides", "activation")  # of a VAE's encoder and its decoder
 FEATURES = 128  # width of the attribute classifier's last hidden layer
 
 
@@ -42,18 +46,12 @@ def build_encoder(
     starts. z, mu and logvar are float32 under every precision policy. Source: CII-016, XII-016,
     XIII-009 to XIII-011.
     """
-    images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS), name="images")
-    x = images
+    x = images = keras.Input(IMAGE_SHAPE, name="images")
     for number, width in enumerate(filters, start=1):
-        convolution = layers.Conv2D(
-            width,
-            KERNEL_SIZE,
-            strides,
-            padding="same",
-            kernel_initializer=initializer,
-            name=f"conv_{number}",
-        )
-        x = _normalise_and_activate(convolution(x), batch_norm, activation, f"conv_{number}")
+        name = f"conv_{number}"
+        options = {"padding": "same", "kernel_initializer": initializer, "name": name}
+        x = layers.Conv2D(width, KERNEL_SIZE, strides, **options)(x)
+        x = _normalise_and_activate(x, batch_norm, activation, name)
     x = layers.Flatten(name="flatten")(x)
     if extra_dense:
         x = layers.Dense(extra_dense, name="extra_dense")(x)
@@ -127,14 +125,23 @@ def draw_z(mu, logvar, seed, clip=EPSILON_CLIP, factor=1.0):
     return mu + ops.exp(logvar / 2) * epsilon * factor
 
 
+def _defaults(function):
+    """Options of a function that have a default, with it."""
+    options = inspect.signature(function).parameters.values()
+    return {option.name: option.default for option in options if option.default is not option.empty}
+
+
 class Network(keras.Model):
     """What the trainable models share: they are built from their options, without seeing data."""
 
+    DEFAULTS: ClassVar = {}  # all options of a model: one that is left out equals one that is spelled out
+    LOGGED = ()  # names of what a model logs in nats per image, "total_loss" before its parts
+
     def __init__(self, **options):
         super().__init__(name=type(self).__name__.lower())
-        self.options = options
-        self.make_parts(**options)
-        self.build((None, IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS))
+        self.options = {**self.DEFAULTS, **options}
+        self.make_parts(**self.options)
+        self.build((None, *IMAGE_SHAPE))
 
     def build(self, input_shape):
         """The parts are built already; Keras only has to know it."""
@@ -149,7 +156,7 @@ class Network(keras.Model):
         """Put random draws where they stand at the beginning of this epoch (from 0); here there are none."""
 
     def get_config(self):
-        """Options from which the same network can be made again."""
+        """All options, from which the same network can be made again."""
         return dict(self.options)
 
 
@@ -157,17 +164,15 @@ class Network(keras.Model):
 class Autoencoder(Network):
     """Autoencoder with `.encoder` and `.decoder`; trains on batches of images alone.
 
-    `options` are those of `build_encoder` that the decoder shares: batch_norm, filters, strides,
-    activation. `fit` logs the loss as `loss`, in nats per image. Source: CII-001, XIII-010.
+    Options are those that encoder and decoder share: z_dim, batch_norm, filters, strides, activation.
+    `fit` logs the loss as `loss`, in nats per image. Source: CII-001, XIII-010.
     """
 
-    def __init__(self, z_dim=256, **options):
-        super().__init__(z_dim=z_dim, **options)
+    DEFAULTS = _defaults(build_decoder)
 
-    def make_parts(self, z_dim, **options):
+    def make_parts(self, **options):
         """Make encoder and decoder."""
-        self.encoder = build_encoder(z_dim, **options)
-        self.decoder = build_decoder(z_dim, **options)
+        self.encoder, self.decoder = build_encoder(**options), build_decoder(**options)
 
     def call(self, images, training=False):
         """Reconstructions (batch, 96, 96, 3), float32 in (0, 1)."""
@@ -183,26 +188,21 @@ class VariationalAutoencoder(Network):
     """Variational autoencoder: `.encoder` gives mu and logvar, `.decoder` takes z.
 
     `fact` is the weight of the KL loss, `epsilon_clip` the largest |epsilon| (None: any), `noise_seed` the
-    seed of epsilon (None: drawn). `options` are those of `build_encoder`; the decoder shares filters,
-    strides and activation, and has no batch normalisation, as in post XII. Assigning 0 to
-    `vae.epsilon_factor` switches the noise off: z is mu. Logs total_loss, reco_loss and kl_loss in nats
+    seed of epsilon (None: drawn). The other options are those of `build_encoder`, with batch_norm=True; the
+    decoder shares filters, strides and activation, and has no batch normalisation, as in post XII. Assigning
+    0 to `vae.epsilon_factor` switches the noise off: z is mu. Logs total_loss, reco_loss and kl_loss in nats
     per image; beside them batch means of logvar, of its largest component and of mu's radius.
     Source: XII-018 to XII-020, XIII-046, 062, 067, 068.
     """
 
+    DEFAULTS = _defaults(build_encoder) | {"variational": True, "batch_norm": True}
+    DEFAULTS |= {"fact": 1e-5, "epsilon_clip": EPSILON_CLIP, "noise_seed": None}
     LOGGED = ("total_loss", "reco_loss", "kl_loss", "logvar_mean", "logvar_max", "radius_mean")
-
-    def __init__(
-        self, z_dim=256, fact=1e-5, epsilon_clip=EPSILON_CLIP, noise_seed=None, batch_norm=True, **options
-    ):
-        own = {"fact": fact, "epsilon_clip": epsilon_clip, "noise_seed": noise_seed}
-        super().__init__(z_dim=z_dim, batch_norm=batch_norm, **own, **options)
 
     def make_parts(self, z_dim, fact, epsilon_clip, noise_seed, **options):
         """Make encoder, decoder, the source of epsilon and what is logged."""
-        shared = {name: value for name, value in options.items() if name not in ENCODER_OPTIONS}
-        self.encoder = build_encoder(z_dim, variational=True, **options)
-        self.decoder = build_decoder(z_dim, **shared)
+        self.encoder = build_encoder(z_dim, **options)
+        self.decoder = build_decoder(z_dim, **{name: options[name] for name in SHARED_OPTIONS})
         self.fact, self.epsilon_clip = fact, epsilon_clip
         self.seed_generator = keras.random.SeedGenerator(noise_seed)
         self.noise_seed = int(self.seed_generator.state[0])
@@ -239,13 +239,11 @@ class AttributeClassifier(Network):
     (128) judge images better than distances between pixels.
     """
 
-    def __init__(self, attributes=40):
-        super().__init__(attributes=attributes)
+    DEFAULTS: ClassVar = {"attributes": 40}
 
     def make_parts(self, attributes):
         """Make the network up to the features, and the head that reads the attributes off them."""
-        images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, COLOUR_CHANNELS), name="images")
-        x = images
+        x = images = keras.Input(IMAGE_SHAPE, name="images")
         for number, width in enumerate((32, 64, 128, 256), start=1):
             x = layers.Conv2D(width, KERNEL_SIZE, 2, padding="same", name=f"conv_{number}")(x)
             x = _normalise_and_activate(x, True, "relu", f"conv_{number}")

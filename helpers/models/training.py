@@ -10,12 +10,11 @@ from pathlib import Path
 
 import keras
 
-from helpers.drive import results
-from helpers.drive.results import EpochPublisher
 from helpers.files import InputError, read_json, sha256_of, shown_path, write_json, written_whole
 from helpers.models.images import images_identity
 from helpers.models.networks import AttributeClassifier, Autoencoder, VariationalAutoencoder
 from helpers.monitor import backend, readings
+from helpers.monitor.backend import dtype_policy
 from helpers.reporting import LiveReport
 
 STATE_FILE = "state.json"
@@ -35,16 +34,16 @@ def choose_precision(precision="auto"):
     bfloat16 instructions, else float32. Any other name is taken as it is.
     """
     if precision == "auto":
-        capabilities = backend.gpus_of_backend()
-        if capabilities:
-            precision = "mixed_float16" if backend.gpu_multiplies_float16(capabilities) else "float32"
+        gpus = backend.gpus_of_backend()
+        if backend.gpu_multiplies_float16(gpus):
+            precision = "mixed_float16"
         else:
-            precision = "mixed_bfloat16" if backend.cpu_multiplies_bfloat16() else "float32"
+            precision = "float32" if gpus or not backend.cpu_multiplies_bfloat16() else "mixed_bfloat16"
     keras.config.set_dtype_policy(precision)
     return precision
 
 
-def fit(model, train, valid, epochs, folder, learning_rate):
+def fit(model, train, valid, epochs, folder, learning_rate, publish=None):
     """Train `model` on `train` (ImageBatches) up to `epochs` epochs; return the log, a list of rows.
 
     After each epoch the state goes into `folder`: weights with optimizer first, then state.json that
@@ -53,21 +52,20 @@ def fit(model, train, valid, epochs, folder, learning_rate):
     for more epochs later continues it. A folder that holds another training (other data, options,
     seed, ...) is set aside under a dated name.
     Rows: epoch, total_loss and val_total_loss (nats per image), seconds, images_per_second,
-    peak_rss_gigabytes. Raises TrainingDiverged when the loss is no longer a number. On Colab each epoch
-    goes to MyDrive as well.
+    peak_rss_gigabytes. Raises TrainingDiverged when the loss is no longer a number. `publish()` is called
+    after each epoch that is kept, `publish(wait=True)` when training ends or is interrupted.
 
     Keras' BackupAndRestore is not used: it writes weights and epoch number one after the other, so
     that a kill in between repeats an epoch on weights that have seen it already.
     """
     folder, report = Path(folder), LiveReport()
-    results.restore_part(folder)
     model.compile(optimizer=keras.optimizers.Adam(learning_rate))
-    settings = _settings(model, train, learning_rate)
-    rows = _restore(model, folder, settings, report)
-    if len(rows) < epochs:
-        train.set_epoch(len(rows))
-        keeper = EpochKeeper(folder, settings, rows, epochs, len(train.rows), report)
-        place = results.counterpart(folder)
+    settings, rows = _restore(model, folder, _settings(model, train, learning_rate), report)
+    if len(rows) >= epochs:
+        return rows
+    train.set_epoch(len(rows))
+    publish = publish or (lambda wait=False: None)
+    try:
         model.fit(
             train,
             validation_data=valid,
@@ -75,8 +73,10 @@ def fit(model, train, valid, epochs, folder, learning_rate):
             epochs=epochs,
             shuffle=False,  # ImageBatches shuffles; Keras would shuffle the batches once more, unseeded
             verbose=0,
-            callbacks=[keeper, EpochPublisher(folder, place)] if place else [keeper],
+            callbacks=[EpochKeeper(folder, settings, rows, len(train.rows), report, publish)],
         )
+    finally:
+        publish(wait=True)
     return rows
 
 
@@ -97,19 +97,24 @@ def _settings(model, train, learning_rate):
 
 
 def _restore(model, folder, settings, report):
-    """Load the last whole epoch in `folder` into `model`; return the rows logged so far."""
+    """Load the last whole epoch in `folder` into `model`; its settings and the rows logged so far.
+
+    Without one, or where it belongs to another training, the `settings` given and no rows. Options that are
+    not among the kept ones were left out when it began: they had their defaults.
+    """
     state = read_json(folder / STATE_FILE)
     if state is None:
-        return []
-    if state["settings"] != settings:
+        return settings, []
+    kept = state["settings"]
+    if settings != {**kept, "options": json.loads(json.dumps(model.DEFAULTS)) | kept["options"]}:
         aside = folder.with_name(f"{folder.name}.{datetime.now():%Y%m%d-%H%M%S}")
         os.replace(folder, aside)
         report.line(f"{shown_path(folder)} held a training with other settings; kept as {aside.name}.")
-        return []
+        return settings, []
     _load_checked_weights(model, folder, state)
     _write_log(folder, state["log"])
     report.line(f"{shown_path(folder)}: {len(state['log'])} epochs are done already and were loaded.")
-    return state["log"]
+    return kept, state["log"]
 
 
 def _load_checked_weights(model, folder, state):
@@ -127,12 +132,8 @@ def load_model(folder):
     state = read_json(Path(folder) / STATE_FILE)
     if state is None:
         raise InputError(f"There is no trained model in {shown_path(folder)}; run notebook 01 first.")
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
+    with dtype_policy("float32"):
         model = MODELS[state["settings"]["model"]](**state["settings"]["options"])
-    finally:
-        keras.config.set_dtype_policy(policy)
     _load_checked_weights(model, Path(folder), state)
     return model
 
@@ -140,15 +141,10 @@ def load_model(folder):
 class EpochKeeper(keras.callbacks.Callback):
     """Reports each epoch, stops on NaN, and keeps the state so that a kill costs one epoch at most."""
 
-    def __init__(self, folder, settings, rows, epochs, images_per_epoch, report):
+    def __init__(self, folder, settings, rows, images_per_epoch, report, publish):
         super().__init__()
         self.folder, self.settings, self.rows = folder, settings, rows
-        self.epochs, self.images_per_epoch, self.report = epochs, images_per_epoch, report
-        self.parts = ()
-
-    def on_train_begin(self, logs=None):
-        """Find out what the model logs beside the total loss."""
-        self.parts = [name for name in getattr(self.model, "LOGGED", ()) if name != "total_loss"]
+        self.images_per_epoch, self.report, self.publish = images_per_epoch, report, publish
 
     def on_epoch_begin(self, epoch, logs=None):
         """Start the clock, and the random draws, of the epoch."""
@@ -171,28 +167,31 @@ class EpochKeeper(keras.callbacks.Callback):
         self.seconds = time.monotonic() - self.started
 
     def on_epoch_end(self, epoch, logs=None):
-        """Log the epoch, then make weights and log durable in one step."""
+        """Log the epoch, then make weights and log durable in one step, and have them published."""
         seconds = self.seconds or time.monotonic() - self.started
+        wanted = self.model.LOGGED[1:]  # beside the total loss
+        parts = {name: float(value) for name, value in logs.items() if name.removeprefix("val_") in wanted}
         row = {
             "epoch": epoch + 1,
             "total_loss": self._check(logs["loss"]),
             "val_total_loss": float(logs["val_loss"]),
-            **{name: float(value) for name, value in logs.items() if name.removeprefix("val_") in self.parts},
+            **parts,
             "seconds": round(seconds, 2),
             "images_per_second": round(self.images_per_epoch / seconds, 1),
             "peak_rss_gigabytes": round(readings.memory().process_peak / readings.GIGABYTE, 3),
         }
-        parts = "".join(f"{name} {row[name]:.4f}  " for name in ("reco_loss", "kl_loss") if name in row)
+        losses = "".join(f"{name} {row[name]:.4f}  " for name in ("reco_loss", "kl_loss") if name in row)
         self.report.line(
-            f"{self._epoch()}  total_loss {row['total_loss']:8.2f}  {parts}"
+            f"{self._epoch()}  total_loss {row['total_loss']:8.2f}  {losses}"
             f"held out {row['val_total_loss']:8.2f}  "
             f"{row['images_per_second']:6.0f} images/s  peak RAM {row['peak_rss_gigabytes']:.2f} GB"
         )
         self.rows.append(row)
         self._keep_state()
+        self.publish()
 
     def _epoch(self):
-        return f"epoch {len(self.rows) + 1:3d}/{self.epochs}"
+        return f"epoch {len(self.rows) + 1:3d}/{self.params['epochs']}"
 
     def _check(self, loss):
         if math.isfinite(loss):

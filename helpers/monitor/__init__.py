@@ -1,5 +1,6 @@
 """RAM and VRAM: readings through NVML, the backend, a watch over all cells."""
 
+from helpers.monitor import watch
 from helpers.monitor.backend import describe_device, describe_versions, gpus_of_backend, start_backend
 from helpers.monitor.readings import (
     GIGABYTE,
@@ -11,4 +12,16 @@ from helpers.monitor.readings import (
     memory,
     read_gpus,
 )
-from helpers.monitor.watch import start
+
+
+def start(limit=None):
+    """Start Keras' backend and a watch with a `limit` in bytes (`watch.start`), and return the watch.
+
+    Call it before keras is imported. Prints versions, device and memory, a line each.
+    """
+    start_backend()
+    started = watch.start(limit)
+    print(describe_versions())
+    print(describe_device(read_gpus(), gpus_of_backend()))
+    print(format_memory(memory()))
+    return started

@@ -24,11 +24,10 @@ class BackendVram:
 
 def cpu_multiplies_bfloat16():
     """True where the processor has bfloat16 instructions (AVX512-BF16 or AMX), as far as Linux tells."""
-    try:
+    with contextlib.suppress(OSError):
         flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return any(flag in flags for flag in BFLOAT16_CPU_FLAGS)
+        return any(flag in flags for flag in BFLOAT16_CPU_FLAGS)
+    return False
 
 
 def backend_name():
@@ -63,12 +62,6 @@ def backend_vram():
     return BackendVram(reading["current"], reading["peak"])
 
 
-def backend_peak_vram():
-    """Most VRAM in bytes that TensorFlow has held on its first GPU; None without one or on jax."""
-    reading = backend_vram()
-    return reading and reading.peak
-
-
 def gpu_multiplies_float16(capabilities):
     """True where every GPU in use, given by compute capability, has float16 tensor cores."""
     return bool(capabilities) and all(tuple(c) >= FLOAT16_COMPUTE_CAPABILITY for c in capabilities)
@@ -87,7 +80,7 @@ def start_backend():
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    with _stderr_closed():
+    with stderr_closed():
         import tensorflow
     tensorflow.get_logger().setLevel("ERROR")
     for gpu in tensorflow.config.list_physical_devices("GPU"):
@@ -114,7 +107,20 @@ def forget_gradients():
 
 
 @contextlib.contextmanager
-def _stderr_closed():
+def dtype_policy(name=None):
+    """Within the block Keras' dtype policy is the one of this name, None: as it is; then the former again."""
+    import keras
+
+    former = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name or former)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(former)
+
+
+@contextlib.contextmanager
+def stderr_closed():
     """Send what C++ code writes to stderr nowhere; Python's exceptions still come through."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

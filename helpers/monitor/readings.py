@@ -1,6 +1,5 @@
 """How much memory and disk is in use now, and giving memory back."""
 
-import contextlib
 import ctypes
 import gc
 import os
@@ -9,18 +8,17 @@ import shutil
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
-import keras
 import psutil
 
 from helpers.monitor import backend
-from helpers.monitor.backend import BackendVram, backend_started, backend_vram
+from helpers.monitor.backend import BackendVram
 
 GIGABYTE = 1e9  # bytes; decimal, as in the posts and on Colab's display
-STEPS = ("garbage collection", "clear_session", "forgotten gradients", "C library")  # of `free`, in order
+NVML_MEMORY_V2 = 5 * 8 | 2 << 24  # how NVML wants its record asked for: bytes, and number of the version
 
 
 @dataclass(frozen=True)
@@ -30,15 +28,6 @@ class GpuMemory:
     name: str
     used: int
     total: int
-
-
-class NvmlMemory(ctypes.Structure):
-    """NVML's own record of a GPU's memory in bytes, second version: `used` leaves out what is `reserved`."""
-
-    _fields_ = (
-        ("version", ctypes.c_uint),
-        *((name, ctypes.c_ulonglong) for name in ("total", "reserved", "free", "used")),
-    )
 
 
 @dataclass(frozen=True)
@@ -62,15 +51,20 @@ def memory():
         machine_used=machine.total - machine.available,
         machine_total=machine.total,
         gpus=tuple(gpus),
-        backend=backend_vram() if gpus and backend_started.is_set() else None,
+        backend=backend.backend_vram() if gpus and backend.backend_started.is_set() else None,
     )
+
+
+def resident_bytes():
+    """Resident memory of this process in bytes: `memory().process` alone, without asking for the rest."""
+    return psutil.Process().memory_info().rss
 
 
 def _peak_rss(process):
     """Largest resident memory of this process so far, in bytes."""
     if os.name == "nt":
         return process.peak_wset
-    with contextlib.suppress(OSError, LookupError):
+    with suppress(OSError, LookupError):
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) * 1024
     import resource
@@ -97,38 +91,40 @@ def _ask_nvml():
         import pynvml
     except Exception:  # some modules of this name import others that are not there
         return [], "the module pynvml is missing"
+    handles, reason = _open_nvml(pynvml)
     try:
-        pynvml.nvmlInit()
-    except Exception as error:  # NVMLError, or a broken module of the same name
-        return [], f"NVML does not answer: {error}"
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        return [_read_gpu(pynvml, handle) for handle in handles], "NVML knows of none"
+        return [_read_gpu(pynvml, handle) for handle in handles], reason
     except Exception as error:
         return [], f"NVML does not answer: {error}"
-    finally:
-        with contextlib.suppress(Exception):
-            pynvml.nvmlShutdown()
+
+
+@cache
+def _open_nvml(pynvml):
+    """Handles of all GPUs, or in words why there are none; NVML stays open until the process ends."""
+    try:
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+        return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(count)], "NVML knows of none"
+    except Exception as error:  # NVMLError, or a broken module of the same name
+        return [], f"NVML does not answer: {error}"
 
 
 def _read_gpu(pynvml, handle):
-    name = pynvml.nvmlDeviceGetName(handle)
-    reading = _read_gpu_memory(pynvml, handle)
-    return GpuMemory(name.decode() if isinstance(name, bytes) else name, reading.used, reading.total)
+    """`GpuMemory` by NVML's second version, whose `used` leaves out what the driver reserves.
 
-
-def _read_gpu_memory(pynvml, handle):
-    """`NvmlMemory`, or where the driver is older, its first version, which counts the reserve as used.
-
-    nvidia-ml-py3 has no function for the second version; both modules hand out those of the library.
+    Where the driver is older, by the first one. nvidia-ml-py3 has no function for the second; both modules
+    hand out those of the library.
     """
-    reading = NvmlMemory(version=ctypes.sizeof(NvmlMemory) | 2 << 24)
+    name = pynvml.nvmlDeviceGetName(handle)
+    numbers = (ctypes.c_ulonglong * 5)(NVML_MEMORY_V2)  # version, then bytes: total, reserved, free, used
     try:
         ask = pynvml._nvmlGetFunctionPointer("nvmlDeviceGetMemoryInfo_v2")
-        pynvml._nvmlCheckReturn(ask(handle, ctypes.byref(reading)))
+        pynvml._nvmlCheckReturn(ask(handle, ctypes.byref(numbers)))
+        _, total, _, _, used = numbers
     except Exception:
-        return pynvml.nvmlDeviceGetMemoryInfo(handle)
-    return reading
+        first = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        total, used = first.total, first.used
+    return GpuMemory(name.decode() if isinstance(name, bytes) else name, used, total)
 
 
 def format_memory(reading):
@@ -154,38 +150,24 @@ def format_disk(folder):
     return f"disk {disk.used / GIGABYTE:.1f} of {disk.total / GIGABYTE:.1f} GB"
 
 
-class Freed(NamedTuple):
-    """What each step gave back, in bytes of resident memory, and what this process holds afterwards."""
-
-    collected: int  # by the garbage collection
-    cleared: int  # by Keras, which forgets the models that nobody refers to any more
-    forgotten: int  # by TensorFlow, which held the variables of networks that were trained and dropped
-    trimmed: int  # by the C library, which keeps freed memory for later use
-    held: int
-
-
 def free():
-    """Give back what nothing refers to any more, in four steps, the last of them the C library's reserve.
+    """Give back what nothing refers to any more: dict of STEPS' names, bytes of RAM that each gave back.
 
     Delete what you no longer need first (`del model`); a notebook's `Out` and `_` refer to results as well.
     Keras would drop the dtype policy with its state, and train in float32 from then on; it is kept. Source:
     COL-020, COL-031, COL-032.
     """
-    held = [_held()]
-    for step in (gc.collect, _clear_keras, _forget_gradients, _trim):
+    held = [resident_bytes()]
+    for step in STEPS.values():
         step()
-        held.append(_held())
-    return Freed(*(before - after for before, after in pairwise(held)), held[-1])
-
-
-def _held():
-    return memory().process
+        held.append(resident_bytes())
+    return {name: before - after for name, (before, after) in zip(STEPS, pairwise(held), strict=True)}
 
 
 def _clear_keras():
-    policy = keras.config.dtype_policy()
-    keras.utils.clear_session()
-    keras.config.set_dtype_policy(policy)
+    if "keras" in sys.modules:
+        with backend.dtype_policy():
+            sys.modules["keras"].utils.clear_session()
 
 
 def _forget_gradients():
@@ -194,13 +176,20 @@ def _forget_gradients():
 
 
 def _trim():
-    """Ask glibc to return the pages that it keeps; other C libraries decide by themselves."""
     if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
+        with suppress(OSError, AttributeError):  # other C libraries than glibc decide by themselves
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
+STEPS = {
+    "garbage collection": gc.collect,
+    "clear_session": _clear_keras,  # Keras forgets the models that nobody refers to any more
+    "forgotten gradients": _forget_gradients,  # TensorFlow those of networks that were trained and dropped
+    "C library": _trim,  # returns the pages that it keeps for later use
+}
+
+
 def format_freed(freed):
-    """Line for people on what was given back."""
-    parts = ", ".join(f"{name} {size / 1e6:+,.0f} MB" for name, size in zip(STEPS, freed[:-1], strict=True))
-    return f"given back by {parts}; {freed.held / GIGABYTE:.2f} GB are still in use"
+    """Line for people on what `free` gave back."""
+    parts = ", ".join(f"{name} {size / 1e6:+,.0f} MB" for name, size in freed.items())
+    return f"given back by {parts}; {resident_bytes() / GIGABYTE:.2f} GB are still in use"

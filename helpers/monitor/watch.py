@@ -12,13 +12,12 @@ import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 import psutil
 
-from helpers.monitor.readings import GIGABYTE, Memory, memory
+from helpers.monitor.readings import GIGABYTE, Memory, memory, resident_bytes
 from helpers.reporting import note
 
 CHECK_SECONDS = 0.1  # between two looks of the guard
@@ -53,18 +52,27 @@ class Stage(NamedTuple):
 
 
 class MemoryWatch:
-    """Reads the memory in a thread of its own, keeps the readings, and guards the limit within stages."""
+    """Reads the memory in a thread of its own, keeps the readings, and guards the limit within stages.
+
+    A process has one watch: a new one stops the former. `limit` in bytes, None: `default_limit`.
+    """
+
+    current = None
 
     def __init__(self, limit=None):
+        if MemoryWatch.current:
+            MemoryWatch.current.stop()
+        MemoryWatch.current = self
         self.guard = MemoryGuard(default_limit() if limit is None else limit)
         self.samples, self.stages = [], []
         self.started, self.every = time.monotonic(), SAMPLE_SECONDS
         self.open = []  # label and first sample of each stage that runs, the innermost last
-        self.taken = threading.Lock()
-        self.ended = threading.Event()
+        self.taken, self.ended, self.undo = threading.Lock(), threading.Event(), ExitStack()
         self._take()
-        self.thread = threading.Thread(target=self._run, name="memory watch", daemon=True)
-        self.thread.start()
+        thread = threading.Thread(target=self._run, name="memory watch", daemon=True)
+        thread.start()
+        for step in (self.guard.remove, thread.join, self.ended.set):  # the last is the first to be done
+            self.undo.callback(step)
 
     def _run(self):
         while not self.ended.wait(CHECK_SECONDS):
@@ -85,10 +93,8 @@ class MemoryWatch:
         return sample
 
     def stop(self):
-        """End the record; the limit no longer holds."""
-        self.ended.set()
-        self.thread.join()
-        self.guard.leave()
+        """End the record, in the main thread; threads, callbacks and limits are as they were before."""
+        self.undo.close()
 
     def begin(self, label):
         """A stage of this name begins; from now on the limit holds."""
@@ -121,12 +127,8 @@ class MemoryWatch:
     def peak_table(self, rows=8):
         """Text: the `rows` stages that took most beyond what was held before, in order, and the whole."""
         greedy = sorted(self.stages, key=lambda stage: stage.before - stage.peak)[:rows]
-        lines = [stage for stage in self.stages if stage in greedy]
-        return format_peaks([*lines, self._whole()])
-
-    def _whole(self):
-        last = self._take()
-        return _summarise("everything", self.samples, self.samples[0], last)
+        everything = _summarise("everything", self.samples, self.samples[0], self._take())
+        return format_peaks([*(stage for stage in self.stages if stage in greedy), everything])
 
 
 def _summarise(label, samples, first, last):
@@ -143,23 +145,21 @@ def _summarise(label, samples, first, last):
         after=last.reading.process,
         peak=peak,
         machine_peak=max(reading.machine_used for reading in readings),
-        vram_peak=max(vram) if vram else None,
+        vram_peak=max(vram, default=None),
         backend_peak=last.reading.backend and last.reading.backend.peak,
     )
 
 
 def format_peaks(stages):
     """Table of `Stage`s for people, in GB."""
-    head = f"{'GB':{LABEL_WIDTH}} {'seconds':>8} {'before':>7} {'peak':>7} {'after':>7} {'machine':>8}"
     gpu = any(stage.vram_peak is not None for stage in stages)
+    head = f"{'GB':{LABEL_WIDTH}} {'seconds':>8} {'before':>7} {'peak':>7} {'after':>7} {'machine':>8}"
     lines = [head + (f" {'VRAM':>7} {'TensorFlow':>11}" if gpu else "  (no GPU)")]
     for stage in stages:
+        sizes = [(stage.before, 7), (stage.peak, 7), (stage.after, 7), (stage.machine_peak, 8)]
+        sizes += [(stage.vram_peak or 0, 7), (stage.backend_peak or 0, 11)] if gpu else []
         line = f"{stage.label[:LABEL_WIDTH]:{LABEL_WIDTH}} {stage.seconds:8.1f}"
-        line += "".join(f" {size / GIGABYTE:7.2f}" for size in (stage.before, stage.peak, stage.after))
-        line += f" {stage.machine_peak / GIGABYTE:8.2f}"
-        if gpu:
-            line += f" {(stage.vram_peak or 0) / GIGABYTE:7.2f} {(stage.backend_peak or 0) / GIGABYTE:11.2f}"
-        lines.append(line)
+        lines.append(line + "".join(f" {size / GIGABYTE:{width}.2f}" for size, width in sizes))
     return "\n".join(lines)
 
 
@@ -167,21 +167,26 @@ def start(limit=None):
     """Watch the memory of this process from now on, with a `limit` in bytes; return the `MemoryWatch`.
 
     In a notebook each cell is a stage, named by its first line, and a cell that passes the limit is stopped
-    with MemoryLimitReached. Without a `limit` that of `memory_guard.default_limit` holds.
+    with MemoryLimitReached. Without a `limit` that of `default_limit` holds. A former watch is stopped.
     """
     watch = MemoryWatch(limit)
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell:
-        shell.events.register("pre_run_cell", lambda info: watch.begin(_first_line(info.raw_cell)))
-        shell.events.register("post_run_cell", lambda result: _close(watch, result.error_in_exec))
+        callbacks = {
+            "pre_run_cell": lambda info: watch.begin(_first_line(info.raw_cell)),
+            "post_run_cell": lambda result: _close(watch, result.error_in_exec),
+        }
+        for event, callback in callbacks.items():
+            shell.events.register(event, callback)
+            watch.undo.callback(shell.events.unregister, event, callback)
         watch.begin(_first_line(shell.user_ns["_ih"][-1]))  # the cell that runs now
     return watch
 
 
 def _first_line(source):
     """First line of a cell that is no comment."""
-    lines = [line for line in source.splitlines() if line.strip() and not line.startswith("#")]
-    return lines[0] if lines else ""
+    lines = (line for line in source.splitlines() if line.strip() and not line.startswith("#"))
+    return next(lines, "")
 
 
 def _close(watch, error):
@@ -211,36 +216,42 @@ class MemoryGuard:
 
     def __init__(self, limit):
         self.limit, self.threshold, self.active = limit, limit, False
-        self.lock = threading.Lock()
-        self.former = _data_limits()
-        signal.signal(SIGNAL, self._stop)
+        self.lock, self.former = threading.Lock(), data_limits()
+        self.handler = signal.signal(SIGNAL, self._stop)
 
     def enter(self):
         """From now on the limit holds."""
-        held = psutil.Process().memory_info().rss
-        self.threshold = max(self.limit, held + ROOM)
+        self.threshold = max(self.limit, resident_bytes() + ROOM)
         self.active = True
-        self._refuse_beyond(held)
+        self.check()
 
     def leave(self):
         """From now on it does not."""
         self.active = False
         with self.lock:
-            _set_data_limit(self.former, None)
+            data_limits(self.former)
+
+    def remove(self):
+        """Leave for good: the signal, too, means again what it did before."""
+        self.leave()
+        signal.signal(SIGNAL, self.handler or signal.SIG_DFL)
 
     def check(self):
-        """Have the main thread stopped if the limit is passed, and again whenever it goes on to grow."""
-        held = psutil.Process().memory_info().rss
-        if self.active and held > self.threshold:
-            self.threshold = held + ROOM
-            _thread.interrupt_main(SIGNAL)
-        self._refuse_beyond(held)
+        """Have the main thread stopped if the limit is passed, and again whenever it goes on to grow.
 
-    def _refuse_beyond(self, held):
-        """Let Linux refuse allocations that would lead far beyond the limit from `held` bytes."""
+        Until the next look, Linux refuses allocations that would lead far beyond the limit.
+        """
         with self.lock:
-            if self.active:
-                _set_data_limit(self.former, max(self.threshold - held, 0) + MARGIN)
+            if not self.active:
+                return
+            held = psutil.Process().memory_info()
+            if held.rss > self.threshold:
+                self.threshold = held.rss + ROOM
+                _thread.interrupt_main(SIGNAL)
+            if self.former:
+                soft, hard = self.former
+                wanted = int(held.data + self.threshold - held.rss + MARGIN)
+                data_limits((wanted if soft == psutil.RLIM_INFINITY else min(wanted, soft), hard))
 
     def _stop(self, number, frame):
         if self.active:
@@ -248,33 +259,19 @@ class MemoryGuard:
 
     def describe(self):
         """What happened, and what to do."""
-        held = psutil.Process().memory_info().rss / GIGABYTE
         return (
-            f"Stopped at the limit for memory: {held:.1f} of {self.limit / GIGABYTE:.1f} GB are in use and "
-            "more was wanted; a machine that runs out loses everything. Delete large arrays (`del name`), "
-            "call `freeing.free()` and take smaller batches or fewer images, or set a higher limit."
+            f"Stopped at the limit for memory: {resident_bytes() / GIGABYTE:.1f} of "
+            f"{self.limit / GIGABYTE:.1f} GB are in use and more was wanted; a machine that runs out loses "
+            "everything. Delete large arrays (`del name`), call `monitor.free()` and take smaller batches or "
+            "fewer images, or set a higher limit."
         )
 
 
-def _data_limits():
-    """Linux' soft and hard limit on a process' own data; None on other systems."""
-    if sys.platform != "linux":
-        return None
-    import resource
+def data_limits(new=None):
+    """Soft and hard limit in bytes on this process' own data, None where the system has none; set `new` ones.
 
-    return resource.getrlimit(resource.RLIMIT_DATA)
-
-
-def _set_data_limit(former, more):
-    """Let the process' data grow by `more` bytes at most, None: as far as `former` (soft, hard) let them."""
-    if former is None:
-        return
-    import resource
-
-    soft, hard = former
-    if more is not None:
-        pages = int(Path("/proc/self/statm").read_text().split()[5])
-        wanted = pages * resource.getpagesize() + int(more)
-        soft = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
-    with suppress(ValueError, OSError):  # without this limit the guard still sees what grows step by step
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    Without them the guard still sees what grows step by step.
+    """
+    with suppress(AttributeError, ValueError, OSError, psutil.Error):
+        return psutil.Process().rlimit(psutil.RLIMIT_DATA, new)
+    return None
