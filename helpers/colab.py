@@ -5,6 +5,7 @@ the folder that git has made. Later each part of a workspace is restored before 
 while and after a notebook works. Work is done on the machine's own disk. Source: COL-025, COL-026, COL-027.
 """
 
+import hashlib
 import importlib.util
 import io
 import os
@@ -16,10 +17,11 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
+from packaging.version import Version
+
 from helpers.drive.copying import copy_verified
 from helpers.drive.mount import persist, status_of
 from helpers.drive.results import NOTEBOOKS, PROJECT, RESULTS
-from helpers.drive.transfer import bytes_source
 from helpers.files import InputError, project_root, written_whole
 
 ARCHIVE = f"{PROJECT}.zip"  # as `make colab-zip` makes it
@@ -54,7 +56,7 @@ def unpack_project(origin, target):
     if origin.is_dir():
         return origin
     content = persist(origin.read_bytes, origin)
-    key = bytes_source(origin.name, content, 0).key["sha256"]
+    key = hashlib.sha256(content).hexdigest()
     marker = target / UNPACKED
     if not marker.exists() or marker.read_text() != key:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -125,7 +127,7 @@ def _check(name, lowest):
         return Package(name, lowest, f"{_bringer_of_pynvml()} instead", OK)
     if found is None:
         return Package(name, lowest, "", MISSING)
-    return Package(name, lowest, found, OLD if _numbers(found) < _numbers(lowest) else OK)
+    return Package(name, lowest, found, OLD if Version(found) < Version(lowest) else OK)
 
 
 def _find_version(name):
@@ -141,11 +143,6 @@ def _bringer_of_pynvml():
         if version := _find_version(name):
             return f"{name} {version}"
     return PYNVML
-
-
-def _numbers(version):
-    """The leading numbers of a version as a tuple that compares: '2.19.0rc1' → (2, 19, 0)."""
-    return tuple(int(number) for number in re.findall(r"\d+", re.split(r"[a-zA-Z+]", version)[0]))
 
 
 def format_packages(packages):

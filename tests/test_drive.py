@@ -49,31 +49,41 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def reads(monkeypatch):
-    """List that grows by each block that copies of more than one block read from their source."""
-    taken = []
+def writes(monkeypatch):
+    """List that grows by the number of each block that copies of more than one block write."""
+    taken, put = [], transfer._put
 
-    def read_block(source, read, start):
-        if source.size > BLOCK:  # not the manifest
-            taken.append(start // BLOCK)
-        return transfer.read_block(source, read, start)
+    def note_put(file, block):
+        if not file.name.endswith("manifest.json.partial"):
+            taken.append(file.tell() // BLOCK)
+        put(file, block)
 
-    monkeypatch.setattr(transfer, "read_block", read_block)
+    monkeypatch.setattr(transfer, "_put", note_put)
     return taken
+
+
+def before_block(monkeypatch, number, act):
+    """Have copies call `act(file)` each time before they write this block."""
+    put = transfer._put
+
+    def put_after(file, block):
+        if file.tell() // BLOCK == number:
+            act(file)
+        put(file, block)
+
+    monkeypatch.setattr(transfer, "_put", put_after)
 
 
 @contextmanager
 def stop_at_block(monkeypatch, number):
-    """Let copies in the block end as by a kill before they write this block."""
+    """Let copies in the block end as by a kill before they write this block: nothing is cleaned up."""
 
-    def note_block(copy, index, *arguments):
-        if index == number:
-            raise KeyboardInterrupt
-        return note_block_really(copy, index, *arguments)
+    def stop(file):
+        monkeypatch.setattr(transfer, "drop_partial", lambda target: None)
+        raise KeyboardInterrupt
 
-    note_block_really = transfer.note_block
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(transfer, "note_block", note_block)
+    with monkeypatch.context() as monkeypatch, pytest.raises(KeyboardInterrupt):
+        before_block(monkeypatch, number, stop)
         yield
 
 
@@ -123,7 +133,7 @@ def test_sizes_around_a_block(size, mydrive, local):
 def test_what_is_there_is_not_copied_again(mydrive, local, monkeypatch, capfd):
     source = write(local / "a", noise(3))
     first = copying.copy_verified(source, mydrive).stat()
-    taken = reads(monkeypatch)
+    taken = writes(monkeypatch)
     assert copying.copy_verified(source, mydrive).stat().st_ino == first.st_ino
     assert taken == []
     assert "there already" in capfd.readouterr().err
@@ -172,73 +182,67 @@ def test_a_later_version_replaces_the_former_one(mydrive, local):
     assert (mydrive / "a").read_bytes() == noise(9) and names(mydrive) == ["a", "a.manifest.json"]
 
 
-@pytest.mark.parametrize("block", [1, 5, 10])
-def test_a_stopped_copy_goes_on_after_its_last_block(block, mydrive, local, monkeypatch):
+@pytest.mark.parametrize("block", [0, 5, 10])
+def test_a_copy_that_was_killed_begins_anew_and_leaves_nothing_behind(block, mydrive, local, monkeypatch):
     source = write(mydrive / "a", noise(10))
     with stop_at_block(monkeypatch, block):
         copying.copy_verified(source, local)
-    assert not (local / "a").exists()
-    taken = reads(monkeypatch)
+    assert names(local) == [".a.partial"]
+    taken = writes(monkeypatch)
     assert copying.copy_verified(source, local).read_bytes() == noise(10)
-    assert taken == list(range(block, 11))
+    assert taken == list(range(11))
     assert names(local) == ["a", "a.manifest.json"]
 
 
-@pytest.mark.parametrize(
-    "harm", ["byte", "cut", "torn journal", "no journal", "no partial", "other source", "longer"]
-)
+def test_a_copy_that_an_error_ended_leaves_nothing_behind(mydrive, local, monkeypatch):
+    before_block(monkeypatch, 3, lambda file: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        copying.copy_verified(write(mydrive / "a", noise(10)), local)
+    assert names(local) == []
+
+
+@pytest.mark.parametrize("harm", ["longer", "other source"])
 def test_whatever_became_of_an_unfinished_copy_the_next_is_right(harm, mydrive, local, monkeypatch):
-    source = write(mydrive / "a", noise(11))
+    source, expected = write(mydrive / "a", noise(11)), noise(11)
     with stop_at_block(monkeypatch, 7):
         copying.copy_verified(source, local)
-    partial, journal = local / ".a.partial", local / ".a.partial.journal"
-    expected = noise(11)
-    if harm == "byte":
-        with partial.open("r+b") as file:
-            file.seek(3 * BLOCK + 5)
-            file.write(bytes([noise(11)[3 * BLOCK + 5] ^ 255]))
-    elif harm == "cut":
-        os.truncate(partial, 2 * BLOCK + 9)
-    elif harm == "longer":
-        with partial.open("ab") as file:
+    if harm == "longer":
+        with (local / ".a.partial").open("ab") as file:
             file.write(bytes(9 * BLOCK))
-        journal.unlink()
-    elif harm == "torn journal":
-        lines = journal.read_text().splitlines(keepends=True)
-        journal.write_text("".join([*lines[:4], lines[4][:20], *lines[5:]]))
-    elif harm == "other source":
+    else:
         expected = noise(12, SIZE)
         write(source, expected, 1_700_000_005)
-    else:
-        (journal if harm == "no journal" else partial).unlink()
     assert copying.copy_verified(source, local).read_bytes() == expected
     assert names(local) == ["a", "a.manifest.json"]
 
 
 def test_a_disk_that_gives_back_other_bytes_is_told(mydrive, local, monkeypatch):
-    source = write(local / "a", noise(13))
-
-    def forget(copy, index, *arguments):
-        os.truncate(copy.partial, index * BLOCK)
-
-    monkeypatch.setattr(transfer, "note_block", forget)
+    taken = writes(monkeypatch)
+    before_block(monkeypatch, 7, lambda file: os.truncate(file.name, BLOCK))
     with pytest.raises(InputError, match="other bytes than were written"):
-        copying.copy_verified(source, mydrive)
-    assert not (mydrive / "a").exists() and not (mydrive / "a.manifest.json").exists()
+        copying.copy_verified(write(local / "a", noise(13)), mydrive)
+    assert names(mydrive) == [] and len(taken) == 11 * transfer.ATTEMPTS
+
+
+def test_what_a_disk_gave_back_otherwise_once_is_written_again(mydrive, local, monkeypatch):
+    harms = [lambda file: os.truncate(file.name, BLOCK)]
+    before_block(monkeypatch, 7, lambda file: harms and harms.pop()(file))
+    assert copying.copy_verified(write(local / "a", noise(13)), mydrive).read_bytes() == noise(13)
 
 
 def test_a_source_that_changes_meanwhile_is_told(mydrive, local, monkeypatch):
     source = write(local / "a", noise(14))
-    note_block = transfer.note_block
-
-    def grow(copy, index, *arguments):
-        if index == 5:
-            os.utime(source, (1_700_000_100, 1_700_000_100))
-        return note_block(copy, index, *arguments)
-
-    monkeypatch.setattr(transfer, "note_block", grow)
+    before_block(monkeypatch, 5, lambda file: os.utime(source, (1_700_000_100, 1_700_000_100)))
     with pytest.raises(InputError, match="changed while it was copied"):
         copying.copy_verified(source, mydrive)
+    assert names(mydrive) == []
+
+
+def test_a_folder_that_changes_meanwhile_is_told(mydrive, local, monkeypatch):
+    first, *_ = [write(local / "photos" / f"{number}.jpg", noise(number, 3 * BLOCK)) for number in range(3)]
+    before_block(monkeypatch, 5, lambda file: os.utime(first, (1_700_000_100, 1_700_000_100)))
+    with pytest.raises(InputError, match="changed while it was copied"):
+        copying.copy_verified(local / "photos", mydrive)
     assert names(mydrive) == []
 
 
@@ -271,23 +275,26 @@ def test_a_folder_becomes_one_archive(mydrive, local):
         assert subprocess.run([zip_tool, "-tq", target], capture_output=True).returncode == 0
 
 
-@pytest.mark.parametrize("small", [1 << 30, 100])
-@pytest.mark.parametrize("block", [1, 4, 9])
-def test_a_stopped_archive_goes_on(block, small, mydrive, local, monkeypatch):
-    monkeypatch.setattr(copying, "SMALL_BYTES", small)
-    monkeypatch.setattr(copying, "CHUNK_BYTES", 1000)
+def test_files_of_all_sizes_are_packed_and_an_archive_is_not_packed_twice(mydrive, local, monkeypatch, capfd):
     folder = local / "photos"
     for number, size in enumerate([0, 5, 3 * BLOCK, 10, BLOCK, 700, 5 * BLOCK + 1, 900, 0]):
         write(folder / f"{number}.bin", noise(number, size))
-    with stop_at_block(monkeypatch, block):
+    with stop_at_block(monkeypatch, 4):
         copying.copy_verified(folder, mydrive)
-    taken = reads(monkeypatch)
     with zipfile.ZipFile(copying.copy_verified(folder, mydrive)) as archive:
         assert archive.testzip() is None
-        assert [len(archive.read(info)) for info in archive.infolist()] == [
-            path.stat().st_size for path in sorted(folder.iterdir())
+        assert [archive.read(info) for info in archive.infolist()] == [
+            path.read_bytes() for path in sorted(folder.iterdir())
         ]
-    assert taken == list(range(block, taken[-1] + 1))
+    assert names(mydrive) == ["photos.zip", "photos.zip.manifest.json"]
+    taken = writes(monkeypatch)
+    copying.copy_verified(folder, mydrive)
+    (mydrive / "photos.zip.manifest.json").unlink()  # as after a kill right before it was written
+    copying.copy_verified(folder, mydrive)
+    assert taken == [] and capfd.readouterr().err.count("there already") == 2
+    write(folder / "9.bin", noise(9))
+    with zipfile.ZipFile(copying.copy_verified(folder, mydrive)) as archive:
+        assert len(archive.namelist()) == 10
 
 
 def test_packed_photos_are_prepared_in_place(mydrive, tmp_path):
@@ -409,23 +416,14 @@ def test_a_drive_that_stays_away_is_told(direction, number, mydrive, local):
 
 def test_a_folder_moved_away_in_mid_copy_is_not_made_anew(mydrive, local, monkeypatch):
     source, away = write(local / "a", noise(21)), mydrive.with_name("away")
-
-    def vanish(copy, index, *arguments):
-        if index == 4:
-            mydrive.rename(away)
-        return note_block(copy, index, *arguments)
-
-    note_block = transfer.note_block
     with monkeypatch.context() as patch:
-        patch.setattr(transfer, "note_block", vanish)
+        before_block(patch, 4, lambda file: mydrive.rename(away))
         with pytest.raises(InputError, match="does not answer"):
             copying.copy_verified(source, mydrive / "b" / "a")
     assert not mydrive.exists()
     away.rename(mydrive)
-    assert names(mydrive / "b") == [".a.partial", ".a.partial.journal"]
-    taken = reads(monkeypatch)
     assert copying.copy_verified(source, mydrive / "b" / "a").read_bytes() == noise(21)
-    assert taken == list(range(4, 11))
+    assert names(mydrive / "b") == ["a", "a.manifest.json"]
 
 
 def test_too_little_space_is_told_before_anything_is_written(mydrive, local, monkeypatch):
@@ -467,6 +465,4 @@ def test_a_full_disk_on_either_side(side, tiny_disk, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="Too little space"):
         copying.copy_verified(source, old)
     other.unlink()
-    taken = reads(monkeypatch)
     assert copying.copy_verified(source, old).read_bytes() == source.read_bytes()
-    assert len(taken) < 40

@@ -33,10 +33,20 @@ def test_all_requirements_of_the_project_are_read():
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("2.19.0", "2.9"), ("1.0.10", "1.0.9"), ("13.610.43", "13.61"), ("2.20.0rc1", "2.19")]
+    ("found", "lowest", "state"),
+    [
+        ("2.9", "2.19.0", OLD),
+        ("1.0.10", "1.0.9", OK),
+        ("13.610.43", "13.61", OK),
+        ("2.20.0rc1", "2.19", OK),
+        ("2.19.0rc1", "2.19", OLD),
+        ("2.19.0+cu121", "2.19", OK),
+        ("1.0.post1", "1.0", OK),
+    ],
 )
-def test_versions_are_compared_as_numbers(one, other):
-    assert colab._numbers(one) > colab._numbers(other)
+def test_versions_are_compared_as_versions(found, lowest, state, tmp_path, monkeypatch):
+    monkeypatch.setattr(colab, "_find_version", lambda name: found)
+    assert [package.state for package in check_packages(write(tmp_path, f"thing>={lowest}"))] == [state]
 
 
 def test_nvidia_ml_py3_is_not_wanted_where_a_pynvml_imports(tmp_path, monkeypatch):

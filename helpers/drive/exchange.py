@@ -14,16 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from helpers.drive.mount import check_space, find_mount, look_up, make_folder, persist
-from helpers.drive.transfer import (
-    DamagedSource,
-    bytes_source,
-    drop_unfinished,
-    file_source,
-    hash_source,
-    open_source,
-    show_progress,
-    transfer,
-)
+from helpers.drive.transfer import DamagedSource, describe, drop_partial, hash_of, show_progress, transfer
 from helpers.files import InputError, read_json, shown_path, write_json
 from helpers.reporting import note
 
@@ -37,13 +28,20 @@ MANIFEST_SUFFIX = ".manifest.json"  # of the file beside one that was copied
 NOTHING = {"files": {}, "training": None}
 LISTING_ATTEMPTS, PAUSE = 20, 0.05  # to find the folder unchanged; pause in seconds
 HASH_LETTERS = 16
+# How a file stands to that in MyDrive: made from it, or that from this one; else the later or the earlier.
+AHEAD, BEHIND, LATER, EARLIER = "ahead", "behind", "later", "earlier"
+
+
+class OlderThanDrive(InputError):
+    """MyDrive holds something newer, which was not overwritten."""
 
 
 def publish_folder(folder, drive_folder, progress=show_progress):
     """Publish the finished files of one folder, subfolders left out; return how many were sent.
 
-    Others may go on writing to the folder. `progress` as `transfer.show_progress`. Raises OlderThanDrive
-    where MyDrive holds something newer (see `exchange.merge`), InputError when MyDrive cannot be written to.
+    Others may go on writing to the folder. `progress` as `transfer.show_progress`. Nothing that MyDrive holds
+    is dropped but the weights of an earlier epoch of the same training. InputError when MyDrive cannot be
+    written to; OlderThanDrive, when all else is published, for what MyDrive holds newer.
     """
     folder, drive_folder = Path(folder), Path(drive_folder)
     mount = find_mount(drive_folder)
@@ -54,7 +52,8 @@ def publish_folder(folder, drive_folder, progress=show_progress):
             return 0
         for _ in range(ATTEMPTS):
             theirs = read_published(drive_folder, mount)
-            merged = merge(mine, theirs, seen)
+            standing = compare(mine, theirs, seen)
+            merged = merge(mine, theirs, standing)
             sent = _send(files, mine, merged, drive_folder, mount, progress)
             if read_published(drive_folder, mount) == theirs:
                 break
@@ -62,38 +61,42 @@ def publish_folder(folder, drive_folder, progress=show_progress):
             raise InputError(f"Another machine is publishing to {drive_folder}; wait for its end.")
         if merged != theirs:
             _commit(merged, theirs, drive_folder, mount)
-        sent_or_there = {name for name in mine["files"] if not differs(name, mine, merged)}
-        _save_seen(folder, drive_folder, seen, merged, sent_or_there)
+        _save_seen(folder, drive_folder, seen, merged, _same(mine, merged))
+    if EARLIER in standing.values():
+        raise OlderThanDrive(
+            f"MyDrive holds a newer {_example(standing, theirs)}, which was not overwritten; restore the "
+            "workspace from MyDrive, then go on."
+        )
     return sent
 
 
 def _send(files, mine, merged, drive_folder, mount, progress):
     """Copy the files that MyDrive lacks to their names there; return how many."""
     make_folder(drive_folder, mount)
-    there = _list_sizes(drive_folder, mount)
-    wanted = {
-        name: entry
-        for name, entry in merged["files"].items()
-        if entry["sha256"] == mine["files"].get(name, {}).get("sha256")
-        and there.get(entry["stored"]) != entry["bytes"]
-    }
-    if wanted:
-        size = sum(entry["bytes"] for entry in wanted.values())
+    entries = {name: merged["files"][name] for name in _same(mine, merged)}
+    jobs = [
+        (files[name], drive_folder / entry["stored"], entry)
+        for name, entry in entries.items()
+        if not _is_stored(entry, drive_folder, mount)
+    ]
+    _copy_all(jobs, mount, f"{drive_folder.name} to MyDrive", progress)
+    return len(jobs)
+
+
+def _copy_all(jobs, mount, what, progress):
+    """Copy files to a disk that has room for all: source, target and entry of an inventory of each."""
+    if jobs:
+        size = sum(entry["bytes"] for *_, entry in jobs)
         check_space(size, mount)
-        with progress(f"{drive_folder.name} to MyDrive", size) as count:
-            for name, entry in wanted.items():
-                source = open_source(name, files[name])
-                transfer(source, drive_folder / entry["stored"], mount, count, entry["sha256"])
-    return len(wanted)
+        with progress(what, size) as count:
+            for source, target, entry in jobs:
+                transfer(source, target, mount, count, entry["sha256"], entry["modified"])
 
 
 def _commit(merged, theirs, drive_folder, mount):
     """Make the inventory `merged` the one that counts, then remove what only the former one named."""
-    content = json.dumps(merged, indent=1).encode()
-    transfer(bytes_source(PUBLISHED, content, time.time_ns()), drive_folder / PUBLISHED, mount)
-    former, current = (
-        {entry["stored"] for entry in inventory["files"].values()} for inventory in (theirs, merged)
-    )
+    transfer(json.dumps(merged, indent=1).encode(), drive_folder / PUBLISHED, mount)
+    former, current = ({entry["stored"] for entry in side["files"].values()} for side in (theirs, merged))
     with suppress(OSError):  # what is left over does no harm
         leftovers = [path.name for path in drive_folder.glob(".*.partial*")]
         for name in (former - current).union(leftovers):
@@ -103,28 +106,32 @@ def _commit(merged, theirs, drive_folder, mount):
 def restore_folder(drive_folder, folder, progress=show_progress):
     """Take what MyDrive holds of one folder, subfolders left out, where it is newer; return how many files.
 
-    What has changed on both sides keeps its name on the newer one; the folder's own older files get dated
-    names (see `exchange.choose`). Raises DamagedSource when a file in MyDrive is not as published.json says.
+    What has changed on both sides keeps its name on the later one; an earlier file here, or the whole folder
+    of an earlier training, gets a dated name. Raises DamagedSource, before anything is changed here, when a
+    file in MyDrive is not as published.json says.
     """
     folder, drive_folder = Path(folder), Path(drive_folder)
     drive_mount = find_mount(drive_folder)
-    folder.mkdir(parents=True, exist_ok=True)
     with one_at_a_time:
         theirs, seen = read_published(drive_folder, drive_mount), _load_seen(folder, drive_folder)
         with open_files(folder) as files:
             mine = take_inventory(files, seen)
-        take, aside = choose(mine, theirs, seen)
-        wanted = {name: theirs["files"][name] for name in sorted(take, key=_by_time(theirs))}
+        standing = compare(mine, theirs, seen)
+        aside = [folder / name for name in mine["files"] if standing.get(name) == EARLIER]
+        if folder / STATE in aside:
+            aside, mine, seen, standing = [folder], NOTHING, NOTHING, dict.fromkeys(theirs["files"], BEHIND)
+        newer = {name for name in theirs["files"] if standing.get(name) in (BEHIND, EARLIER)}
+        wanted = {name: theirs["files"][name] for name in sorted(newer, key=_by_time(theirs))}
         _check_stored(wanted, drive_folder, drive_mount)
-        for name in sorted(aside, key=_by_time(mine), reverse=True):
-            kept_name = dated(name)
-            os.replace(folder / name, folder / kept_name)
-            note(f"{shown_path(folder / name)} is older than in MyDrive; kept as {kept_name}.")
-        _fetch(wanted, drive_folder, folder, progress)
-        same = {name for name in mine["files"] if not differs(name, mine, theirs)}
+        for path in aside:
+            _set_aside(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        jobs = [(drive_folder / entry["stored"], folder / name, entry) for name, entry in wanted.items()]
+        _copy_all(jobs, find_mount(folder), f"{folder.name} from MyDrive", progress)
+        same = _same(mine, theirs)
         for name in same:
-            drop_unfinished(folder / name)
-        _save_seen(folder, drive_folder, seen, theirs, take | same)
+            drop_partial(folder / name)
+        _save_seen(folder, drive_folder, seen, theirs, newer | same)
     return len(wanted)
 
 
@@ -133,35 +140,26 @@ def _by_time(inventory):
     return lambda name: (inventory["files"][name]["modified"], name.endswith(".json"), name)
 
 
-def _fetch(wanted, drive_folder, folder, progress):
-    """Copy files of MyDrive into the folder, each with its former time."""
-    if not wanted:
-        return
-    mount, size = find_mount(folder), sum(entry["bytes"] for entry in wanted.values())
-    check_space(size, mount)
-    with progress(f"{folder.name} from MyDrive", size) as count:
-        for name, entry in wanted.items():
-            source = file_source(drive_folder / entry["stored"], entry["modified"])
-            transfer(source, folder / name, mount, count, entry["sha256"])
+def _set_aside(path):
+    kept = path.with_name(dated(path.name))
+    os.replace(path, kept)
+    note(f"{shown_path(path)} is older than in MyDrive; kept as {kept.name}.")
 
 
 def _check_stored(wanted, drive_folder, mount):
     """Raise DamagedSource unless MyDrive has all these files at their size."""
-    there = _list_sizes(drive_folder, mount)
     for entry in wanted.values():
-        if there.get(entry["stored"]) != entry["bytes"]:
+        if not _is_stored(entry, drive_folder, mount):
             raise DamagedSource(
                 f"{drive_folder / entry['stored']} is missing or damaged; look for it in MyDrive's bin, or "
                 f"delete {PUBLISHED} beside it to do without what this folder held."
             )
 
 
-def _list_sizes(drive_folder, mount):
-    """Name → bytes of the files in a folder of MyDrive."""
-    names = persist(lambda: os.listdir(drive_folder), drive_folder, mount)
-    paths = [drive_folder / name for name in names]
-    statuses = [look_up(path, mount) for path in paths]
-    return {name: status.st_size for name, status in zip(names, statuses, strict=True) if status}
+def _is_stored(entry, drive_folder, mount):
+    """Whether MyDrive has a file at its size."""
+    status = look_up(drive_folder / entry["stored"], mount)
+    return status is not None and status.st_size == entry["bytes"]
 
 
 def read_published(drive_folder, mount):
@@ -169,10 +167,12 @@ def read_published(drive_folder, mount):
     path = drive_folder / PUBLISHED
     if look_up(path, mount) is None:
         return NOTHING
-    try:
-        return json.loads(persist(lambda: path.read_text(encoding="utf-8"), path, mount))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is damaged; bring back its earlier version in MyDrive.") from error
+    content = persist(path.read_bytes, path, mount)
+    with suppress(ValueError):
+        published = json.loads(content)
+        if isinstance(published, dict) and NOTHING.keys() <= published.keys():
+            return published
+    raise DamagedSource(f"{path} is damaged; bring back its earlier version in MyDrive.")
 
 
 def _load_seen(folder, drive_folder):
@@ -195,27 +195,18 @@ def open_files(folder):
     Finished files are replaced by renaming and never changed, so an open one keeps its content while a
     training goes on.
     """
-    for _ in range(LISTING_ATTEMPTS):
-        if found := _open_unchanged(Path(folder)):
-            files, stack = found
-            with stack:
-                yield files
-            return
-        time.sleep(PAUSE)
-    raise InputError(f"{shown_path(folder)} keeps changing; wait until what writes there has ended.")
-
-
-def _open_unchanged(folder):
-    """Name → open file, and what closes them; None when the folder changed meanwhile."""
     with ExitStack() as stack:
-        try:
-            before = _list_finished(folder)
-            files = {name: stack.enter_context(open(folder / name, "rb")) for name in before}
-            if _list_finished(folder) == before:
-                return files, stack.pop_all()
-        except FileNotFoundError:
-            pass
-    return None
+        for _ in range(LISTING_ATTEMPTS):
+            with suppress(FileNotFoundError):
+                before = _list_finished(folder)
+                files = {name: stack.enter_context(open(folder / name, "rb")) for name in before}
+                if _list_finished(folder) == before:
+                    break
+            stack.close()
+            time.sleep(PAUSE)
+        else:
+            raise InputError(f"{shown_path(folder)} keeps changing; wait until what writes there has ended.")
+        yield files
 
 
 def _list_finished(folder):
@@ -234,7 +225,7 @@ def take_inventory(files, known):
     Files whose JSON says otherwise, and weights that no state names, are not whole. A file that the inventory
     `known` describes with equal size and time is not hashed again.
     """
-    entries = {name: _describe(name, file, known["files"].get(name)) for name, file in files.items()}
+    entries = {name: _describe(file, known["files"].get(name)) for name, file in files.items()}
     contents = {name: _parse(file) for name, file in files.items() if name.endswith(".json")}
     for name, content in contents.items():
         claims = _claims(name, content, entries)
@@ -247,12 +238,10 @@ def take_inventory(files, known):
     return {"files": whole, "training": training}
 
 
-def _describe(name, file, known):
-    source = open_source(name, file)
-    entry = {"bytes": source.size, "modified": source.modified}
-    if known and entry.items() <= known.items():
-        return {**entry, "sha256": known["sha256"]}
-    return {**entry, "sha256": hash_source(source)}
+def _describe(file, known):
+    entry = describe(file).key
+    is_known = known and entry.items() <= known.items()
+    return {**entry, "sha256": known["sha256"] if is_known else hash_of(file)}
 
 
 def _parse(file):
@@ -292,98 +281,63 @@ def differs(name, one, other):
     return hashes[0] != hashes[1] or hashes[0] is None
 
 
-class OlderThanDrive(InputError):
-    """MyDrive holds something newer, which was not overwritten."""
+def _same(mine, theirs):
+    return {name for name in mine["files"] if not differs(name, mine, theirs)}
 
 
-def merge(mine, theirs, seen):
+def compare(mine, theirs, seen):
+    """Name → how the files that differ here (`mine`) stand to those in MyDrive (`theirs`).
+
+    A file was made from the other side's where that is as it was last `seen`; a training tells by its log,
+    and what lies beside it goes with it.
+    """
+    names = {name for name in mine["files"] | theirs["files"] if differs(name, mine, theirs)}
+    standing = {name: _compare_files(name, mine, theirs, seen) for name in names}
+    trainings = [side["training"] for side in (mine, theirs)]
+    if None in trainings or trainings[0] == trainings[1]:
+        return standing
+    how = _compare_trainings(*trainings) or _later(STATE, mine, theirs)
+    on_both = mine["files"].keys() & theirs["files"].keys() | {training["weights"] for training in trainings}
+    return standing | dict.fromkeys(names & on_both if how in (AHEAD, BEHIND) else names, how)
+
+
+def _compare_files(name, mine, theirs, seen):
+    if name not in mine["files"] or name not in theirs["files"]:
+        return AHEAD if name in mine["files"] else BEHIND
+    if not differs(name, theirs, seen):
+        return AHEAD
+    return _later(name, mine, theirs) if differs(name, mine, seen) else BEHIND
+
+
+def _compare_trainings(mine, theirs):
+    """How a training stands to another one by its epochs; None where they do not tell."""
+    logs = mine["log"], theirs["log"]
+    if mine["settings"] != theirs["settings"] or len(logs[0]) == len(logs[1]):
+        return None
+    is_later, common = len(logs[0]) > len(logs[1]), min(map(len, logs))
+    if logs[0][:common] == logs[1][:common]:
+        return AHEAD if is_later else BEHIND
+    return LATER if is_later else EARLIER
+
+
+def _later(name, mine, theirs):
+    times = [side["files"][name]["modified"] for side in (mine, theirs)]
+    return LATER if times[0] > times[1] else EARLIER
+
+
+def merge(mine, theirs, standing):
     """Inventory of MyDrive after publishing; each file's `stored` says what it is called there.
 
-    Nothing that MyDrive holds is dropped but the weights of an earlier epoch of the same training. Raises
-    OlderThanDrive where both sides have changed and MyDrive's is the newer.
+    What is later here takes the name, and MyDrive's gets a dated one; what is earlier here stays away.
     """
-    clashing = _clashing(mine, theirs, seen)
-    if clashing and not _is_newer(mine, theirs, clashing):
-        raise OlderThanDrive(
-            f"MyDrive holds a newer {_example(clashing, theirs)}, which was not overwritten; restore the "
-            "workspace from MyDrive, then go on."
-        )
-    kept = _set_aside(theirs["files"], {n for n in _belonging(clashing, theirs) if differs(n, mine, theirs)})
-    given = {name for name in mine["files"] if not _succeeds(name, theirs, mine, seen)}
-    training = theirs["training"]
-    if STATE in given and mine["training"]:
-        kept.pop((training or mine["training"])["weights"], None)
-        training = mine["training"]
-    elif mine["training"]:
-        given.discard(mine["training"]["weights"])
-    files = {name: mine["files"][name] for name in given}
-    stored = {name: {**entry, "stored": stored_name(name, entry)} for name, entry in files.items()}
-    return {"files": {**kept, **stored}, "training": training}
-
-
-def choose(mine, theirs, seen):
-    """Names of the files to take from MyDrive, and of those to set aside here before."""
-    clashing, kept = _clashing(mine, theirs, seen), set()
-    if clashing and _is_newer(mine, theirs, clashing):
-        clashing, kept = set(), clashing
-    there = {entry["sha256"] for entry in theirs["files"].values()}
-    aside = {name for name in _belonging(clashing, mine) if mine["files"][name]["sha256"] not in there}
-    newer = {name for name in mine["files"] if _succeeds(name, mine, theirs, seen)} - aside
-    take = {name for name in theirs["files"] if differs(name, mine, theirs)} - newer - kept
-    if STATE in newer | kept and theirs["training"]:
-        take.discard(theirs["training"]["weights"])
-    return take, aside
-
-
-def _succeeds(name, one, other, seen):
-    """True where the file of `one` is a later version of that of `other`.
-
-    That is so in a training that goes on from the other's log; elsewhere, where the other is as it was seen.
-    """
-    if name not in one["files"] or name not in other["files"]:
-        return False
-    if one["training"] and other["training"] and one["training"] != other["training"]:
-        return _goes_on(one["training"], other["training"])
-    return not differs(name, other, seen) and differs(name, one, seen)
-
-
-def _goes_on(training, former):
-    """True where a training is `former` with more epochs."""
-    count = len(former["log"])
-    same = training["settings"] == former["settings"] and training["log"][:count] == former["log"]
-    return same and len(training["log"]) > count
-
-
-def _clashing(mine, theirs, seen):
-    """Names of files on both sides of which neither may simply replace the other."""
-    return {
-        name
-        for name in mine["files"].keys() & theirs["files"].keys()
-        if differs(name, mine, theirs)
-        and not _succeeds(name, mine, theirs, seen)
-        and not _succeeds(name, theirs, mine, seen)
+    files = {
+        dated(name) if standing.get(name) == LATER else name: entry
+        for name, entry in theirs["files"].items()
+        if standing.get(name) != AHEAD
     }
-
-
-def _is_newer(mine, theirs, names):
-    """True where `mine` has more epochs of the same training, else where its files are of a later time."""
-    trainings = (mine["training"], theirs["training"])
-    if all(trainings) and trainings[0]["settings"] == trainings[1]["settings"]:
-        epochs = [len(training["log"]) for training in trainings]
-        if epochs[0] != epochs[1]:
-            return epochs[0] > epochs[1]
-    times = [max(side["files"][name]["modified"] for name in names) for side in (mine, theirs)]
-    return times[0] > times[1]
-
-
-def _belonging(names, side):
-    """These names; with a training's state all files of its folder, as others are called the same."""
-    return set(side["files"]) if STATE in names else names
-
-
-def _set_aside(files, names):
-    """A dict like `files` with dated names in place of `names`."""
-    return {dated(name) if name in names else name: entry for name, entry in files.items()}
+    given = {name: mine["files"][name] for name in mine["files"] if standing.get(name) in (AHEAD, LATER)}
+    stored = {name: {**entry, "stored": stored_name(name, entry)} for name, entry in given.items()}
+    return {"files": {**files, **stored}, "training": (mine if STATE in given else theirs)["training"]}
 
 
 def dated(name):
@@ -391,11 +345,11 @@ def dated(name):
     return f"{name}.{datetime.now():%Y%m%d-%H%M%S-%f}"
 
 
-def _example(names, side):
-    """What people are told of the files `names`."""
-    if STATE in names and side["training"]:
+def _example(standing, side):
+    """What people are told of what is earlier here."""
+    if standing.get(STATE) == EARLIER and side["training"]:
         return f"training of {len(side['training']['log'])} epochs"
-    return sorted(names)[0]
+    return min(name for name, how in standing.items() if how == EARLIER)
 
 
 def stored_name(name, entry):

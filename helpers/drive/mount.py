@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from helpers.files import InputError
 
-ROOTS = ("MyDrive", "My Drive", "Shareddrives")  # there only as long as Google Drive is mounted
+ROOTS = {"MyDrive", "My Drive", "Shareddrives"}  # there only as long as Google Drive is mounted
 MEGABYTE = 1e6  # bytes
 # Seconds between attempts without progress: many at first, as most errors of a mount are over at once.
 PAUSES = (*(0.05,) * 8, *(0.2,) * 5, 0.5, 1, 2, 3, 4, 5, 6, 7)
@@ -40,34 +40,34 @@ class Mount(NamedTuple):
     device: int
 
 
-def persist(work, where, mount=None, progress=lambda: 0):
+def persist(work, where, mount=None):
     """Result of `work()`, which is tried again after errors that pass; `where`: the path to name to people.
 
-    The pauses begin anew whenever `progress()`, a number, has grown. With a `mount`, its drive is looked
-    for before each attempt. Raises InputError for errors that do not pass, and when patience is at its end.
+    With a `mount`, its drive is looked for before each attempt. Raises InputError for errors that do not
+    pass, and when patience is at its end.
     """
-    best, pauses = progress(), iter(PAUSES)
+    pauses = iter(PAUSES)
     while True:
         try:
             if mount:
                 check_mount(mount)
             return work()
         except OSError as error:
-            if not is_passing(error):
+            if not is_passing(error, where):
                 raise InputError(_describe(error, where)) from error
-            if progress() > best:
-                best, pauses = progress(), iter(PAUSES)
             pause = next(pauses, None)
             if pause is None:
                 raise InputError(
                     f"{where} does not answer ({error.strerror or error}); mount the drive again, then run "
-                    "the same once more: it goes on where it stopped."
+                    "the same once more: what has arrived whole is not copied again."
                 ) from error
         time.sleep(pause)
 
 
-def is_passing(error):
+def is_passing(error, where):
     """True for an error of the kind that a network drive may get over by itself."""
+    if error.errno == errno.ENOENT:  # on the machine's own disk nothing comes back
+        return not ROOTS.isdisjoint(Path(where).parts)
     return error.errno in PASSING or isinstance(error, TimeoutError | ConnectionError)
 
 
@@ -97,6 +97,15 @@ def check_mount(mount):
     """Raise an OSError that passes unless the drive is there and still the same device."""
     if os.stat(mount.folder).st_dev != mount.device:
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(mount.folder))
+
+
+def answers(mount):
+    """Whether the drive is there, asked once and without patience."""
+    try:
+        check_mount(mount)
+    except OSError:
+        return False
+    return True
 
 
 def make_folder(folder, mount):

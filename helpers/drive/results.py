@@ -11,10 +11,8 @@ from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
-import keras
-
-from helpers.drive.exchange import PUBLISHED, OlderThanDrive, publish_folder, restore_folder
-from helpers.drive.mount import find_mount, look_up, persist, status_of
+from helpers.drive.exchange import PUBLISHED, publish_folder, restore_folder
+from helpers.drive.mount import answers, find_mount, look_up, persist, status_of
 from helpers.drive.transfer import DamagedSource
 from helpers.files import InputError, project_root, shown_path
 from helpers.reporting import note
@@ -75,41 +73,32 @@ def restore_part(folder):
     return True
 
 
-def publish_workspace(workspace):
-    """Send what is whole and new in a workspace to MyDrive, where one is mounted; images are made anew.
+def publish(workspace, drive_folder=None):
+    """Send what is whole and new in a workspace to MyDrive; return how many files were sent.
 
-    What goes wrong is said in one line: the results are here, and the next call goes on.
+    `drive_folder` is the workspace's counterpart unless given; where nothing is kept, nothing is done. All
+    subfolders are sent but images, which are made anew. MyDrive's files are replaced by later versions of the
+    same, never by older ones, and none is dropped but the weights of earlier epochs. What goes wrong with a
+    folder is said in one line, and the others are sent; a drive that does not answer ends it. Stopped at any
+    moment, the next call goes on.
     """
-    if counterpart(workspace) is None:
-        return
-    folders = [workspace, *(path for path in sorted(workspace.rglob("*")) if path.is_dir())]
-    wanted = [path for path in folders if path.name != MADE_ANEW and not path.name.startswith(".")]
-    try:
-        sent = sum(publish_folder(folder, counterpart(folder)) for folder in wanted)
-        note(f"{sent} new files in MyDrive from {shown_path(workspace)}.")
-    except (InputError, OSError) as error:
-        note(f"Not all of {shown_path(workspace)} is in MyDrive: {error}")
-
-
-def publish(workspace, drive_folder):
-    """Send what is whole and new in a workspace to `drive_folder`; return how many files were sent.
-
-    Finished files only, in all subfolders. MyDrive's files are replaced by later versions of the same, never
-    by older ones, and none is dropped but the weights of earlier epochs; what it holds newer is named and
-    stays. Stopped at any moment, the next call goes on. InputError when MyDrive cannot be written to.
-    """
-    workspace, drive_folder = Path(workspace), Path(drive_folder)
-    if not workspace.is_dir():
-        raise InputError(f"There is no workspace {shown_path(workspace)}; run a notebook first.")
-    find_mount(drive_folder)
-    sent = 0
+    workspace, drive_folder = Path(workspace), drive_folder or counterpart(workspace)
+    if drive_folder is None:
+        return 0
+    sent, mount = 0, None
     for folder in _folders(workspace):
         try:
+            mount = mount or find_mount(drive_folder)
             sent += publish_folder(folder, drive_folder / folder.relative_to(workspace))
-        except OlderThanDrive as error:
-            note(f"{shown_path(folder)}: {error}")
+        except (InputError, OSError) as error:
+            note(f"Not all of {shown_path(folder)} is in MyDrive: {error}")
+            if not mount or not answers(mount):
+                return sent
     note(f"{sent} new files in MyDrive from {shown_path(workspace)}.")
     return sent
+
+
+publish_workspace = publish
 
 
 def restore(drive_folder, workspace, below=True):
@@ -124,74 +113,70 @@ def restore(drive_folder, workspace, below=True):
     mount = find_mount(drive_folder)
     there = look_up(drive_folder, mount)
     folders = (_folders(drive_folder) if below else [drive_folder]) if there else []
-    taken, damaged = 0, []
+    taken, damaged = 0, None
     for folder in folders:
         if look_up(folder / PUBLISHED, mount):
             try:
                 taken += restore_folder(folder, workspace / folder.relative_to(drive_folder))
             except DamagedSource as error:
-                damaged.append(error)
+                damaged = damaged or error
     if taken or below:
         note(f"{taken} files taken from MyDrive into {shown_path(workspace)}.")
     if damaged:
-        raise damaged[0]
+        raise damaged
     return taken
 
 
 def _folders(root):
-    """A folder and all folders below it, without those whose names begin with a dot."""
+    """A folder and all below it, but what is made anew and what has a name that begins with a dot."""
 
     def look():
         with os.scandir(root) as entries:
-            below = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-        return sorted(entry.path for entry in below if not entry.name.startswith("."))
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
 
-    return [root, *(folder for path in persist(look, root) for folder in _folders(Path(path)))]
+    below = [path for path in persist(look, root) if path.name[0] != "." and path.name != MADE_ANEW]
+    return [root, *(folder for path in below for folder in _folders(path))]
 
 
-class EpochPublisher(keras.callbacks.Callback):
-    """Publishes the folder of a training after each epoch, in a thread of its own.
+def background_publisher(folder):
+    """Function that sends a folder to MyDrive while work goes on; None where nothing is kept.
 
-    `drive_folder` is the counterpart of `folder` in MyDrive, as `drive.restore` reads it. Give it to fit
-    after the `EpochKeeper` that writes the folder. Where MyDrive is slower than the epochs, it gets
-    the latest of them. What goes wrong is said once and tried again after the next epoch; training waits for
-    it at its end only. Source: COL-019, COL-027.
+    `publish()` after each epoch has the folder published in a thread of its own; where MyDrive is slower than
+    the epochs, it gets the latest of them. What goes wrong is said once and tried again at the next call.
+    `publish(wait=True)` at the end waits, makes up for what failed, and returns whether MyDrive has all.
+    Source: COL-019, COL-027.
     """
+    drive_folder = counterpart(folder)
+    if drive_folder is None:
+        return None
+    pool, job, problem = ThreadPoolExecutor(1, "publish"), None, None
 
-    def __init__(self, folder, drive_folder):
-        super().__init__()
-        self.folder, self.drive_folder = Path(folder), Path(drive_folder)
-        self.pool, self.job = ThreadPoolExecutor(1, "publish"), None
-        self.problem = None  # the one that was told last, as long as it lasts
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Have the epoch published, unless a job that has not begun yet will take it along."""
-        if self.job is None or self.job.running() or self.job.done():
-            self.job = self.pool.submit(self._publish)
-
-    def on_train_end(self, logs=None):
-        """Wait until MyDrive has the last epoch; training that was interrupted is published all the same."""
-        self.flush()
-
-    def flush(self):
-        """Wait for what is under way, then make up for what failed; True when MyDrive has all."""
-        if self.job is not None:
-            self.job.result()
-        if self.problem:
-            self._publish()
-        if self.problem:
-            place = shown_path(self.folder)
-            note(f"The last epochs are in {place} only; publish them as soon as MyDrive answers.")
-        return self.problem is None
-
-    def _publish(self):
+    def send():
+        nonlocal problem
         try:
-            publish_folder(self.folder, self.drive_folder, lambda what, size: nullcontext(lambda n: None))
+            publish_folder(folder, drive_folder, lambda what, size: nullcontext(lambda n: None))
         except (InputError, OSError) as error:
-            if self.problem is None:
+            if problem is None:
                 note(f"Not published: {error} Training goes on; the next epoch is tried again.")
-            self.problem = str(error)
+            problem = str(error)
         else:
-            if self.problem:
-                note(f"MyDrive has all epochs of {shown_path(self.folder)} again.")
-            self.problem = None
+            if problem:
+                note(f"MyDrive has all epochs of {shown_path(folder)} again.")
+            problem = None
+
+    def publish(wait=False):
+        nonlocal job
+        if not wait:
+            if job is None or job.running() or job.done():  # else one that has not begun takes it along
+                job = pool.submit(send)
+            return False
+        if job:
+            job.result()
+        if problem:
+            send()
+        if problem:
+            place = shown_path(folder)
+            note(f"The last epochs are in {place} only; publish them as soon as MyDrive answers.")
+        return problem is None
+
+    return publish
