@@ -156,11 +156,12 @@ class Study:
     def record(self, name, value=None, unit=None, noise=None):
         """Keep the number `value` under an id of the checklist, or under another `name` with its `unit`.
 
-        `noise` is the same quantity of the null hypothesis. A dict id → value keeps several at once.
+        `noise` is the same quantity of the null hypothesis. A dict id → value keeps several at once; then
+        `noise` is a dict as well.
         """
         if isinstance(name, dict):
             for each, number in name.items():
-                self.record(each, number, unit)
+                self.record(each, number, unit, noise and noise[each])
             return
         if noise is not None:
             self.record(name + posts.SURROGATE_SUFFIX, noise, unit)

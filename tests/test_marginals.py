@@ -69,3 +69,8 @@ def test_shapiro_wilk_rejects_five_of_a_hundred_normal_components():
     rng = np.random.default_rng(0)
     p_values = marginals.shapiro_wilk(rng.standard_normal((300, 2000)), rng).p_value
     assert 0.035 < np.mean(p_values <= 0.05) < 0.065
+
+
+def test_ups_and_downs_count_a_second_peak():
+    assert marginals.ups_and_downs(np.array([0.5, 1.5, 1.5, 2.5]), 1) == 1
+    assert marginals.ups_and_downs(np.array([0.5, 0.5, 2.5, 2.5]), 1) == 2  # nothing in between

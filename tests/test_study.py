@@ -100,6 +100,7 @@ def test_what_is_recorded_is_saved_with_its_unit_and_its_noise(run):
     run.record("CII-010", 256)
     run.record({"ae/train_loss": 5.0, "ae/heldout_loss": 6.0}, unit="nats per image")
     run.record("CII-022", np.float32(0.5), noise=0.25)
+    run.record({"CII-041": 1, "CII-042": 2}, noise={"CII-041": 3, "CII-042": 4})
     table = run.close()
     assert "the post says" in table.data
     saved = {entry["id"]: entry for entry in read_json(run.home / posts.MEASUREMENTS_FILE)}
@@ -111,6 +112,7 @@ def test_what_is_recorded_is_saved_with_its_unit_and_its_noise(run):
     }
     assert saved["CII-022"]["value"] == 0.5
     assert saved["CII-022/surrogate"]["value"] == 0.25
+    assert (saved["CII-042"]["value"], saved["CII-042/surrogate"]["value"]) == (2, 4)
 
 
 def test_what_celeba_gave_is_at_hand(run):

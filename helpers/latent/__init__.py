@@ -36,4 +36,5 @@ from helpers.latent.marginals import (
     radii,
     radius_statistics,
     single_peaked,
+    ups_and_downs,
 )

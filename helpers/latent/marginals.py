@@ -128,6 +128,15 @@ class ShapiroWilk(NamedTuple):
     p_value: np.ndarray
 
 
+def ups_and_downs(values, width):
+    """All rises and falls of the number density of `values` (n,), in units of those of a single clean peak.
+
+    1 is one peak, with no step the wrong way. Source: CII-041, CII-042, IX-047.
+    """
+    _, counts = number_density(values, width)
+    return float(np.abs(np.diff(counts, prepend=0, append=0)).sum() / (2 * counts.max()))
+
+
 def moments(z):
     """Skewness and excess kurtosis of each component of z (n, d): `Moments`, NaN for constant components.
 
