@@ -115,11 +115,12 @@ class Study:
         return self.train(kind, self._folder(name, seed), seed=seed, z_dim=z_dim, **options)[0]
 
     def log(self, name, seed=None):
-        """Log of a network that was trained: a list of rows, one per epoch, as `models.fit` returns it."""
+        """Log of a network, or folder, that was trained: a list of rows, one per epoch, as of `models.fit`."""
         return read_json(self.home / self._folder(name, seed) / STATE_FILE)["log"]
 
     def _folder(self, name, seed=None):
-        return NETWORKS[name].folder if seed in (None, self.seed) else f"{NETWORKS[name].folder}-seed-{seed}"
+        folder = NETWORKS[name].folder if name in NETWORKS else name
+        return folder if seed in (None, self.seed) else f"{folder}-seed-{seed}"
 
     def z_points(self, name, split="train", seed=None):
         """z-points (n, z_dim), float32, of a split, or of these row numbers, by the network `name`.

@@ -94,6 +94,7 @@ def test_features_of_images_without_attributes_come_from_synthetic_faces(run, pa
     features = replace(run, images=photos).features()
     assert features.predict(images.load_images(photos, [0, 1]), verbose=0).shape == (2, networks.FEATURES)
     assert (tmp_path / "results" / "synthetic-smoke" / "images").is_dir()
+    assert len(run.log("classifier")) == 1
 
 
 def test_what_is_recorded_is_saved_with_its_unit_and_its_noise(run):
