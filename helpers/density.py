@@ -1,9 +1,12 @@
-"""Densities of points in a plane, by binning and FFT, and what their contours enclose."""
+"""Densities of points in a plane, by binning and FFT, and their contours beside confidence ellipses."""
 
+from collections import namedtuple
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 from scipy import fft
+from scipy.interpolate import RegularGridInterpolator
 from scipy.ndimage import map_coordinates
 
 from helpers.ellipses import (
@@ -17,48 +20,49 @@ from helpers.ellipses import (
 )
 from helpers.files import InputError
 
-MARGIN = 4.0  # bandwidths that a grid reaches beyond the points: outside lies less than 0.01 % of the density
+REACH = 4.0  # bandwidths that a grid goes beyond the points: outside lies less than 0.01 % of the density
 BIN_WIDTH = 0.4  # bandwidths
 MOST_BINS = 2**24  # 128 MB in float64
 STATISTICS_GRID = 100  # positions along each side of a plane: numbers need fewer than pictures do
 INNER = 1.0  # sigma: the contour whose axis and centre are compared with those of the ellipse
 LOWEST_AXIS_RATIO = 1.2  # of a contour that has a direction at all
+Agreement = namedtuple("Agreement", "overlap angle offset axis_ratio")
 
 
-class Alignment(NamedTuple):
-    """How a contour lies in a reference ellipse of 1 sigma.
+class Plane(NamedTuple):
+    """Density of a plane on the grid x, y, its levels (k,) ascending, and the ellipses (k, m, 2) to match.
 
-    Angle between the long axes in degrees (0 to 90), distance between the centres in sigma, and the axis
-    ratio of the contour (>= 1); where that is near 1 the contour is a circle, whose angle says nothing.
+    The k-th ellipse from the end encloses of a normal cloud what the k-th level encloses of this one.
     """
 
-    angle: float
-    offset: float
-    axis_ratio: float
+    x: np.ndarray
+    y: np.ndarray
+    density: np.ndarray
+    levels: np.ndarray
+    ellipses: np.ndarray
 
 
 def kde_2d(points, grid=200):
     """Density of points (n, 2) on a grid, as scipy.stats.gaussian_kde estimates it: (x, y, density).
 
     density[i, j], float64 (grid, grid), belongs to the position (x[j], y[i]); its kernel is normal with the
-    covariance of the points times n^(−1/3), Scott's factor squared. The grid reaches MARGIN bandwidths
+    covariance of the points times n^(−1/3), Scott's factor squared. The grid reaches REACH bandwidths
     beyond the extremes of the points. The error stays below 0.1 % of the peak, for any points.
 
     In coordinates in which the kernel is round and has width 1, points are spread over bins by cubic
     splines, smoothed in the spectrum, and read off at the grid's positions by the same splines, whose own
     blurring is divided out of the spectrum (as particle-mesh methods do: Essmann et al. 1995). So neither a
-    coarse grid nor a narrow oblique kernel costs accuracy. KDEpy, the library for this, knows round kernels
-    only: whitening and reading off would remain to be done here, and its linear bins would have to be finer.
+    coarse grid nor a narrow oblique kernel costs accuracy; KDEpy knows round kernels and linear bins only.
 
     Raises InputError for points without a density: too few, not finite, on a line, or too far apart.
     """
     coordinates = np.ascontiguousarray(np.transpose(points), dtype=np.float64)
     covariance = kernel_covariance(coordinates)
-    reach = MARGIN * np.sqrt(np.diag(covariance))
+    reach = REACH * np.sqrt(np.diag(covariance))
     x, y = np.linspace(coordinates.min(axis=1) - reach, coordinates.max(axis=1) + reach, grid).T
     whitening = np.linalg.inv(np.linalg.cholesky(covariance))
     whitened = whitening @ coordinates
-    origin = whitened.min(axis=1) - MARGIN
+    origin = whitened.min(axis=1) - REACH
     counts = spread_points((whitened - origin[:, None]) / BIN_WIDTH)
     places = (np.tensordot(whitening, np.meshgrid(x, y), axes=1) - origin[:, None, None]) / BIN_WIDTH
     density = map_coordinates(smooth_counts(counts), places, order=3, mode="grid-constant", prefilter=False)
@@ -82,9 +86,8 @@ def spread_points(places):
 
     The number of bins leaves room for the margin on the far sides.
     """
-    shape = [
-        fft.next_fast_len(int(extent), real=True) for extent in places.max(axis=1) + MARGIN / BIN_WIDTH + 1
-    ]
+    extents = places.max(axis=1) + REACH / BIN_WIDTH + 1
+    shape = [fft.next_fast_len(int(extent), real=True) for extent in extents]
     if np.prod(shape, dtype=np.float64) > MOST_BINS:
         raise InputError(
             f"A density needs {shape[0]:,} × {shape[1]:,} bins, as a few points lie very far from all "
@@ -94,10 +97,9 @@ def spread_points(places):
     first, second = spline_weights(places - whole).swapaxes(0, 1)
     corner = (whole[0] - 1) * shape[1] + whole[1] - 1
     counts = np.zeros(shape[0] * shape[1])
-    for row in range(4):
-        for column in range(4):
-            weights = first[row] * second[column]
-            counts += np.bincount(corner + (row * shape[1] + column), weights, minlength=len(counts))
+    for row, column in np.ndindex(4, 4):
+        weights = first[row] * second[column]
+        counts += np.bincount(corner + (row * shape[1] + column), weights, minlength=len(counts))
     return counts.reshape(shape)
 
 
@@ -114,15 +116,28 @@ def smooth_counts(counts):
 
     The margin keeps what leaves the periodic matrix on one side from reaching the points on the other.
     """
-    rows, columns = fft.fftfreq(counts.shape[0]), fft.rfftfreq(counts.shape[1])
-    return fft.irfft2(
-        fft.rfft2(counts) * transfer_function(rows)[:, None] * transfer_function(columns), s=counts.shape
-    )
+    rows = transfer_function(fft.fftfreq(counts.shape[0]))
+    columns = transfer_function(fft.rfftfreq(counts.shape[1]))
+    return fft.irfft2(fft.rfft2(counts) * rows[:, None] * columns, s=counts.shape)
 
 
 def transfer_function(frequencies):
     """Fourier transform of the kernel, over those of two splines; frequencies are in cycles per bin."""
     return np.exp(-0.5 * np.square(2 * np.pi * frequencies / BIN_WIDTH)) / np.sinc(frequencies) ** 8
+
+
+def plane_density(points, n_stds=(1, 2, 3), ellipses_of=None, grid=200):
+    """`Plane` of points (n, 2): what a picture of contours and confidence ellipses needs, n_stds ascending.
+
+    The ellipses are those of the points `ellipses_of` (m, 2), if given, else of the same points. Raises
+    InputError where the plane has no density. For VIII-038, VIII-039.
+    """
+    x, y, density = kde_2d(points, grid)
+    levels = contour_levels(density, expected_coverage(n_stds))
+    others = points if ellipses_of is None else ellipses_of
+    mean, covariance = others.mean(axis=0, dtype=np.float64), np.cov(others, rowvar=False, dtype=np.float64)
+    outlines = [ellipse_outline(confidence_ellipse(mean, covariance, n_std)) for n_std in n_stds]
+    return Plane(x, y, density, levels, np.array(outlines))
 
 
 def contour_levels(density, probabilities):
@@ -137,6 +152,66 @@ def contour_levels(density, probabilities):
     falling = np.sort(density, axis=None)[::-1]
     enclosed = np.cumsum(falling)
     return np.interp(probabilities * enclosed[-1], enclosed, falling)
+
+
+def compare_contours(y, pairs, n_stds=(1, 2, 2.5, 3)):
+    """`Agreement` of contours and ellipses in the planes `pairs` (p, 2) of the components of y (n, d).
+
+    overlap (p, k): common area of contour and ellipse over that of both together, for k sizes; 1: the same.
+    angle (p,) in degrees and offset (p,) in sigma: between the long axes and the centres of the inner contour
+    and the ellipse; axis_ratio (p,) of that contour, whose angle means nothing near 1.
+
+    Both belong to all points, and for a normal distribution without noise they coincide. The ragged edge
+    that finitely many points have lowers the overlap of a normal cloud as well: compare with a surrogate.
+    Raises InputError where a plane has no density. For VIII-040, VIII-041, IX-007, IX-008, IX-064, IX-070.
+    """
+    found = [compare_plane(y[:, list(pair)], n_stds) for pair in pairs]
+    return Agreement(*(np.array(values) for values in zip(*found, strict=True)))
+
+
+def compare_plane(points, n_stds):
+    """Overlaps (k,), angle, offset and axis ratio for points (n, 2) of one plane, as in `Agreement`."""
+    points = turn(points, points)
+    x, y, density = kde_2d(points, STATISTICS_GRID)
+    positions, overlaps = np.stack(np.meshgrid(x, y), axis=-1), []
+    mean, covariance = points.mean(axis=0, dtype=np.float64), widened_covariance(points)
+    for n_std in n_stds:
+        in_contour = density >= contour_levels(density, expected_coverage(n_std))[0]
+        in_ellipse = relative_radius(positions, confidence_ellipse(mean, covariance, n_std)) <= 1
+        overlaps.append(overlap(in_contour, in_ellipse))
+    return overlaps, *contour_alignment(x, y, density, expected_coverage(INNER), mean, covariance)
+
+
+def turn(points, cloud):
+    """Points (n, 2), float64, in coordinates along the long and the short axis of a `cloud` (m, 2).
+
+    There a long and narrow cloud needs no finer grid than a round one; areas and angles stay as they are.
+    """
+    _, vectors = np.linalg.eigh(np.cov(cloud, rowvar=False, dtype=np.float64))
+    return points.astype(np.float64) @ vectors[:, ::-1]
+
+
+def widened_covariance(points):
+    """Covariance (2, 2) of the density of points (n, 2) as `kde_2d` smooths it: 1 + n^(−1/3) times theirs.
+
+    A contour of the smoothed density has to be compared with the ellipse of the smoothed density.
+    """
+    return np.cov(points, rowvar=False, dtype=np.float64) * (1 + len(points) ** (-1 / 3))
+
+
+def contour_alignment(x, y, density, probability, mean, cov):
+    """How the contour that encloses `probability` lies in the 1-sigma ellipse of mean and cov: three numbers.
+
+    Angle between the long axes in degrees (0 to 90), distance between the centres in sigma, and the axis
+    ratio of the contour (>= 1); where that is near 1 the contour is a circle, whose angle says nothing.
+    x, y and density as from `kde_2d`. In a plane of principal components, cov is diagonal and the reference
+    axis is that of the component with the larger variance. A finite sample of a normal distribution is not
+    aligned perfectly either: compare with a surrogate. For IX-008, IX-064, IX-070.
+    """
+    contour = contour_ellipse(x, y, density, contour_levels(density, [probability])[0])
+    reference = confidence_ellipse(mean, cov, 1)
+    offset, ratio = relative_radius(contour.centre, reference), np.divide(*contour.half_axes)
+    return axes_angle(contour.angle, reference.angle), float(offset), float(ratio)
 
 
 def contour_ellipse(x, y, density, level):
@@ -163,146 +238,23 @@ def axes_angle(angle, other):
     return abs((angle - other + 90) % 180 - 90)
 
 
-def contour_alignment(x, y, density, probability, mean, cov):
-    """`Alignment` of the contour that encloses `probability` with the 1-sigma ellipse of mean and cov.
-
-    x, y and density as from `kde_2d`. In a plane of principal components, cov is diagonal and the reference
-    axis is that of the component with the larger variance. A finite sample of a normal distribution is not
-    aligned perfectly either: compare with a surrogate. For IX-008, IX-064, IX-070.
-    """
-    contour = contour_ellipse(x, y, density, contour_levels(density, [probability])[0])
-    reference = confidence_ellipse(mean, cov, 1)
-    return Alignment(
-        angle=axes_angle(contour.angle, reference.angle),
-        offset=float(relative_radius(contour.centre, reference)),
-        axis_ratio=float(contour.half_axes[0] / contour.half_axes[1]),
-    )
-
-
-class Plane(NamedTuple):
-    """Density of a plane on the grid x, y, its levels (k,) ascending, and the ellipses (k, m, 2) to match.
-
-    The k-th ellipse from the end encloses of a normal cloud what the k-th level encloses of this one.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    density: np.ndarray
-    levels: np.ndarray
-    ellipses: np.ndarray
-
-
-class Agreement(NamedTuple):
-    """Contours of p planes beside their confidence ellipses.
-
-    overlap (p, k): common area of contour and ellipse over that of both together, for k sizes; 1: the same.
-    angle (p,) in degrees and offset (p,) in sigma: between the long axes and the centres of the inner contour
-    and the ellipse; axis_ratio (p,) of that contour, whose angle means nothing near 1.
-    """
-
-    overlap: np.ndarray
-    angle: np.ndarray
-    offset: np.ndarray
-    axis_ratio: np.ndarray
-
-
-def plane_density(points, n_stds=(1, 2, 3), ellipses_of=None, grid=200):
-    """`Plane` of points (n, 2): what a picture of contours and confidence ellipses needs, n_stds ascending.
-
-    The ellipses are those of the points `ellipses_of` (m, 2), if given, else of the same points. Raises
-    InputError where the plane has no density. For VIII-038, VIII-039.
-    """
-    x, y, density = kde_2d(points, grid)
-    levels = contour_levels(density, expected_coverage(n_stds))
-    others = points if ellipses_of is None else ellipses_of
-    mean, covariance = others.mean(axis=0, dtype=np.float64), np.cov(others, rowvar=False, dtype=np.float64)
-    outlines = [ellipse_outline(confidence_ellipse(mean, covariance, n_std)) for n_std in n_stds]
-    return Plane(x, y, density, levels, np.array(outlines))
-
-
-def widened_covariance(points):
-    """Covariance (2, 2) of the density of points (n, 2) as `kde_2d` smooths it: 1 + n^(−1/3) times theirs.
-
-    A contour of the smoothed density has to be compared with the ellipse of the smoothed density.
-    """
-    return np.cov(points, rowvar=False, dtype=np.float64) * (1 + len(points) ** (-1 / 3))
-
-
-def contour_region(density, n_std):
-    """Mask of the positions inside the contour that encloses what an ellipse of n_std sigma encloses."""
-    return density >= contour_levels(density, [expected_coverage(n_std)])[0]
-
-
-def ellipse_region(x, y, mean, cov, n_std):
-    """Mask (len(y), len(x)) of the positions inside the confidence ellipse."""
-    positions = np.stack(np.meshgrid(x, y), axis=-1)
-    return relative_radius(positions, confidence_ellipse(mean, cov, n_std)) <= 1
-
-
 def overlap(region, other):
     """Common area of two masks over that of both together (Jaccard): 1 for the same, 0 for separate ones."""
     return float(np.count_nonzero(region & other) / max(np.count_nonzero(region | other), 1))
 
 
-def compare_contours(y, pairs, n_stds=(1, 2, 2.5, 3)):
-    """`Agreement` of contours and ellipses in the planes `pairs` (p, 2) of the components of y (n, d).
-
-    Both belong to all points, and for a normal distribution without noise they coincide. The ragged edge
-    that finitely many points have lowers the overlap of a normal cloud as well: compare with a surrogate.
-    Raises InputError where a plane has no density. For VIII-040, VIII-041, IX-007, IX-008, IX-064, IX-070.
-    """
-    found = [compare_plane(y[:, list(pair)], n_stds) for pair in pairs]
-    return Agreement(*(np.array(values) for values in zip(*found, strict=True)))
-
-
-def compare_plane(points, n_stds):
-    """Overlaps (k,), angle, offset and axis ratio for points (n, 2) of one plane, as in `Agreement`."""
-    points = turn(points, main_axes(points))
-    x, y, density = kde_2d(points, STATISTICS_GRID)
-    mean, covariance = points.mean(axis=0, dtype=np.float64), widened_covariance(points)
-    ellipses = [ellipse_region(x, y, mean, covariance, n_std) for n_std in n_stds]
-    overlaps = [
-        overlap(contour_region(density, n_std), ellipse)
-        for n_std, ellipse in zip(n_stds, ellipses, strict=True)
-    ]
-    inner = contour_alignment(x, y, density, expected_coverage(INNER), mean, covariance)
-    return overlaps, *inner
-
-
-def main_axes(points):
-    """Directions (2, 2) of the long and the short axis of points (n, 2), as rows."""
-    _, vectors = np.linalg.eigh(np.cov(points, rowvar=False, dtype=np.float64))
-    return vectors.T[::-1]
-
-
-def turn(points, axes):
-    """Points (n, 2), float64, in a plane whose coordinates run along the rows of `axes` (2, 2).
-
-    Turned to their own axes, a long and narrow cloud needs no finer grid than a round one. Areas and angles
-    between contours and ellipses stay as they are.
-    """
-    return points.astype(np.float64) @ axes.T
-
-
 def overlap_of_clouds(points, other, n_std):
     """Overlap of the contours of two clouds (n, 2), (m, 2) on the grid of both together. For VIII-042."""
-    regions, axes = [], main_axes(points)
-    clouds = [turn(cloud, axes) for cloud in (points, other)]
+    clouds, regions = [turn(cloud, points) for cloud in (points, other)], []
     x, y, _ = kde_2d(np.concatenate(clouds), STATISTICS_GRID)
     for cloud in clouds:
         own_x, own_y, density = kde_2d(cloud, STATISTICS_GRID)
-        level = contour_levels(density, [expected_coverage(n_std)])[0]
-        regions.append(read_off(own_x, own_y, density, x, y) >= level)
+        read_off = RegularGridInterpolator((own_y, own_x), density, bounds_error=False, fill_value=0)
+        level = contour_levels(density, expected_coverage(n_std))[0]
+        regions.append(read_off(tuple(np.meshgrid(y, x, indexing="ij"))) >= level)
     return overlap(*regions)
-
-
-def read_off(x, y, density, new_x, new_y):
-    """A density on the grid (x, y) at the positions of another grid, linearly; 0 outside its own."""
-    along_x = np.array([np.interp(new_x, x, row, left=0, right=0) for row in density])
-    return np.array([np.interp(new_y, y, column, left=0, right=0) for column in along_x.T]).T
 
 
 def pairs_among(components):
     """All pairs (p, 2) of the given components, the earlier one first."""
-    first, second = np.triu_indices(len(components), 1)
-    return np.asarray(components)[np.column_stack([first, second])]
+    return np.array(list(combinations(components, 2)))

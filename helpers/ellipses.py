@@ -1,5 +1,6 @@
 """Confidence ellipses of pairs of components: half-axes, angles, and the shares of points inside."""
 
+from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ SMALLEST_VARIANCE_RATIO = 1e-20  # of the other coordinate's: less is the roundi
 SMALLEST_UNEXPLAINED = 1e-10  # of 1 − rho²: less is the rounding of float32 points on a straight line
 OUTLINE_POINTS = 200
 CHUNK_PARTNERS = 8  # components that one is paired with at once; 256 KB in float32 with the rows
+PairCoverages = namedtuple("PairCoverages", "first second rho half_axes angle coverage")
 
 
 class Ellipse(NamedTuple):
@@ -20,21 +22,6 @@ class Ellipse(NamedTuple):
     centre: np.ndarray
     half_axes: np.ndarray
     angle: float
-
-
-class PairCoverages(NamedTuple):
-    """All p pairs (first < second) of components, each field an array of p rows.
-
-    Component numbers, Pearson's rho, half-axes (p, 2) of the 1-sigma ellipse with the longer first, its
-    angle in degrees as in `Ellipse`, and the shares of points (p, k) inside the k ellipses.
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    rho: np.ndarray
-    half_axes: np.ndarray
-    angle: np.ndarray
-    coverage: np.ndarray
 
 
 def confidence_ellipse(mean, cov, n_std):
@@ -120,10 +107,12 @@ def expected_coverage(n_std):
 def pair_coverages(z, n_stds):
     """Confidence ellipses of all pairs of components of z (n, d), and the shares of points inside them.
 
-    n_stds (k,) are multiples of the standard deviation. Returns `PairCoverages`: 32,640 pairs for 256
-    components. Means and covariances are those of z, in float64; distances are compared in float32, which
-    moves a share by less than 1e-4 up to |rho| = 0.999. Raises InputError where a component is constant or a
-    pair lies on a line. For VIII-044 to VIII-046, IX-013.
+    n_stds (k,) are multiples of the standard deviation. Returns `PairCoverages` of p pairs first < second,
+    32,640 for 256 components: their numbers and Pearson's rho, each (p,), half-axes (p, 2) of the 1-sigma
+    ellipse with the longer first, its angle (p,) in degrees as in `Ellipse`, coverage (p, k). Means and
+    covariances are those of z, in float64; distances are compared in float32, which moves a share by less
+    than 1e-4 up to |rho| = 0.999. Raises InputError where a component is constant or a pair lies on a line.
+    For VIII-044 to VIII-046, IX-013.
     """
     mean, sigma, rho = pearson_matrix(z)
     first, second = np.triu_indices(len(mean), 1)

@@ -43,8 +43,7 @@ def relative_error(z_again, z):
 def explained_variance_share(images, reconstructions, mean_image):
     """Share of the images' variance about `mean_image` that reconstructions explain (1: all, 0: none).
 
-    Images are (n, height, width, channels). A decoder that answers every image with `mean_image`,
-    the null hypothesis, gets 0.
+    Images are (n, height, width, channels). The null hypothesis, `mean_image` as every answer, gets 0.
     """
     residual = np.square(images - reconstructions).mean(dtype=np.float64)
     return float(1 - residual / np.square(images - mean_image).mean(dtype=np.float64))
@@ -134,10 +133,9 @@ def neighbour_density(features, reference):
 
 
 def neighbour_coverage(features, reference):
-    """Share of real images whose ball, as in `density`, holds a generated image.
+    """Share of real images whose ball, as in `neighbour_density`, holds a generated image.
 
-    For equally many other real images it is about 0.97, as a ball stays empty with a probability of 1/2⁵.
-    Source: Naeem et al. 2020.
+    About 0.97 for equally many real images: a ball is empty with probability 1/2⁵. Source: Naeem et al. 2020.
     """
     return float(_in_balls(features, reference).any(axis=1).mean())
 
@@ -157,7 +155,7 @@ def _in_balls(features, reference):
 def score_newness(distances, held_out):
     """How far draws lie from the nearest training example, held-out ones being 1: `Score`.
 
-    `distances` (n,) and `held_out` (m,) are those of `latent.nearest_distances`; their medians are compared.
+    `distances` (n,) and `held_out` (m,) are those of `neighbours.nearest_distances`; medians are compared.
     Clearly below 1: copies. Above 1: where no example lies, good or bad.
     """
     return score(lambda drawn, real: np.median(drawn) / np.median(real), distances, held_out)
@@ -189,11 +187,10 @@ def measure_traits(images, mean_image):
 def mirror_correlations(images):
     """Mean Pearson correlation over images of a pixel with its mirror image, and with a random pixel.
 
-    images are (n, height, width, 3); their brightness is taken. The random partners are one seeded
-    permutation of the pixels. For VIII-014.
+    Of the brightness of images (n, height, width, 3); one seeded permutation makes partners. For VIII-014.
     """
     grey = images.mean(axis=3, dtype=np.float64)
     grey = (grey - grey.mean(axis=0)) / grey.std(axis=0).clip(1e-9)
     shuffled = grey.reshape(len(grey), -1)[:, np.random.default_rng(0).permutation(grey[0].size)]
-    mirrored = (grey * grey[:, :, ::-1]).mean(), (grey * shuffled.reshape(grey.shape)).mean()
-    return tuple(float(value) for value in mirrored)
+    partners = grey[:, :, ::-1], shuffled.reshape(grey.shape)
+    return tuple(float((grey * partner).mean()) for partner in partners)

@@ -48,29 +48,6 @@ def test_a_constant_component_has_no_moments():
         marginals.moments(z)
 
 
-def test_shapiro_wilk_of_all_points_is_scipys():
-    rng = np.random.default_rng(0)
-    z = np.stack([rng.standard_normal(300), rng.gamma(2, 1, 300)], axis=1).astype("f4")
-    found = marginals.shapiro_wilk(z, rng)
-    for component, values in enumerate(z.T.astype("f8")):
-        expected = stats.shapiro(values)
-        assert (found.w[component], found.p_value[component]) == pytest.approx(tuple(expected), abs=1e-9)
-    assert found.w[0] > 0.99 > found.w[1]
-
-
-def test_shapiro_wilk_sees_a_random_part_of_many_points():
-    z = np.random.default_rng(0).standard_normal((4000, 2))
-    one, other = (marginals.shapiro_wilk(z, np.random.default_rng(seed), rows=100).w for seed in (1, 2))
-    assert (one != other).all()
-    assert (one < 0.9999).all()
-
-
-def test_shapiro_wilk_rejects_five_of_a_hundred_normal_components():
-    rng = np.random.default_rng(0)
-    p_values = marginals.shapiro_wilk(rng.standard_normal((300, 2000)), rng).p_value
-    assert 0.035 < np.mean(p_values <= 0.05) < 0.065
-
-
 def test_ups_and_downs_count_a_second_peak():
     assert marginals.ups_and_downs(np.array([0.5, 1.5, 1.5, 2.5]), 1) == 1
     assert marginals.ups_and_downs(np.array([0.5, 0.5, 2.5, 2.5]), 1) == 2  # nothing in between

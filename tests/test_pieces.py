@@ -6,17 +6,8 @@ import numpy as np
 import pytest
 
 from helpers.explorer import space
-from helpers.latent import (
-    covariance as covariance_module,
-)
-from helpers.latent import (
-    fits,
-    marginals,
-    neighbours,
-    normality,
-    pieces,
-    surrogates,
-)
+from helpers.latent import covariance as covariance_module
+from helpers.latent import fits, marginals, neighbours, normality, pieces, surrogates
 from helpers.sampling import mixtures
 
 MANY, DIMENSIONS = 60_000, 64

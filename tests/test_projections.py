@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
+from benchmarks.bench_latent import embed_with_scikit_learn
 from helpers.files import InputError
 from helpers.latent import clusters as clusters_module
 from helpers.latent import maps, neighbours
@@ -15,17 +16,16 @@ def clusters(n=300, count=5, dimensions=10, distance=8.0, seed=0):
     return (centres[labels] + rng.standard_normal((n, dimensions))).astype("f4"), labels
 
 
-@pytest.mark.parametrize("engine", ["openTSNE", "scikit-learn"])
-def test_tsne_separates_planted_clusters_and_repeats_itself(engine):
+@pytest.mark.parametrize("embed", [maps.embed_tsne, embed_with_scikit_learn])
+def test_tsne_separates_planted_clusters_and_repeats_itself(embed):
     points, labels = clusters()
-    embedding = maps.embed_tsne(points, iterations=300, engine=engine)
+    embedding = embed(points, iterations=300)
     assert embedding.shape == (300, 2)
     assert embedding.dtype == np.float32
     found = KMeans(5, n_init=5, random_state=0).fit_predict(embedding)
     pairs = set(zip(labels.tolist(), found.tolist(), strict=True))
     assert len(pairs) == 5  # each cluster of the map is one of the points'
-    again = maps.embed_tsne(points, iterations=300, engine=engine)
-    assert np.array_equal(embedding, again)
+    assert np.array_equal(embedding, embed(points, iterations=300))
 
 
 def test_another_seed_gives_another_map():
@@ -40,27 +40,18 @@ def test_tsne_through_the_fft_repeats_itself():
     assert np.array_equal(first, second)
 
 
-def test_both_engines_keep_about_the_same_neighbours():
+def test_openTSNE_and_scikit_learn_keep_about_the_same_neighbours():
     points = np.random.default_rng(0).standard_normal((500, 8)).astype("f4")
-    kept = [
-        clusters_module.neighbour_preservation(points, maps.embed_tsne(points, iterations=500, engine=engine))
-        for engine in maps.ENGINES
-    ]
+    embeddings = [embed(points, iterations=500) for embed in (maps.embed_tsne, embed_with_scikit_learn)]
+    kept = [clusters_module.neighbour_preservation(points, embedding) for embedding in embeddings]
     assert kept[0] == pytest.approx(kept[1], abs=0.05)
     assert min(kept) > 0.2
 
 
-@pytest.mark.parametrize("engine", ["openTSNE", "scikit-learn"])
-def test_tsne_reports_how_far_it_is(engine):
+def test_tsne_reports_how_far_it_is():
     reports = []
     points, _ = clusters(n=100)
-    maps.embed_tsne(
-        points,
-        10,
-        iterations=300,
-        engine=engine,
-        report=lambda done, all_of_them: reports.append((done, all_of_them)),
-    )
+    maps.embed_tsne(points, 10, iterations=300, report=lambda done, of: reports.append((done, of)))
     assert reports[-1] == (300, 300)
     assert reports == sorted(set(reports))
 
@@ -83,8 +74,6 @@ def test_tsne_says_what_it_cannot_do():
     points, _ = clusters(n=90)
     with pytest.raises(InputError, match="perplexity 30 needs more than 90 points, here are 90; lower"):
         maps.embed_tsne(points)
-    with pytest.raises(InputError, match="no t-SNE engine 'umap'; choose one of openTSNE, scikit-learn"):
-        maps.embed_tsne(points, 10, engine="umap")
     points[0, 0] = np.inf
     with pytest.raises(InputError, match="not finite"):
         maps.embed_tsne(points, 10)

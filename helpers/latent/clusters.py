@@ -1,8 +1,8 @@
-"""k-means, its elbow, and how faithful maps are to the points."""
+"""k-means and its elbow, gaps in maps, and how faithful maps are to the points."""
 
 import os
+from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -19,44 +19,75 @@ from helpers.latent.neighbours import nearest_rows
 ISLAND_NEIGHBOURS = 20  # each point of a map is joined to so many others
 SMALLEST_SPREAD = 1e-12  # of an effect size's denominator, so that equal numbers have the effect 0
 
-
-class Islands(NamedTuple):
-    """Number of groups beside the largest one, and the share of all points on them."""
-
-    number: int
-    share: float
+Elbow = namedtuple("Elbow", "clusters strength")  # the number of clusters there, and how pronounced it is
+Islands = namedtuple("Islands", "number share")  # groups beside the largest one; share of all points on them
+Aligned = namedtuple("Aligned", "reference embedding agreement")  # two maps, centred and scaled; 1: the same
 
 
-class Aligned(NamedTuple):
-    """Two maps (n, 2), each centred and scaled, the second rotated onto the first; 1: they coincide."""
+def k_means(n_clusters, seed, n_init=3):
+    """k-means on small batches, not fitted yet, which keeps the best of `n_init` starts."""
+    return MiniBatchKMeans(n_clusters, batch_size=1024, n_init=n_init, random_state=seed)
 
-    reference: np.ndarray
-    embedding: np.ndarray
-    agreement: float
+
+def inertia_curve(z, cluster_counts, seed=1):
+    """Inertia (sum of squared distances to the nearest centre) of k-means for each cluster count.
+
+    z is (n, d); returns float64 (len(cluster_counts),). Source: XIII-028.
+    """
+    if max(cluster_counts) > len(z):
+        raise InputError(f"{max(cluster_counts)} clusters cannot be made of {len(z)} points; ask for fewer.")
+    # Within one run of k-means on small batches, threads wait for each other longer than they compute.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.array(list(pool.map(lambda count: k_means(count, seed, 1).fit(z).inertia_, cluster_counts)))
+
+
+def elbow(cluster_counts, inertias):
+    """`Elbow`: where an inertia curve lies farthest below the line between its ends, on log-log axes.
+
+    Points without clusters give nearly a power law, which is straight on such axes; on linear axes it would
+    bend, and every cloud would seem to have an elbow. The strength is ln(line / curve) there: 0 means none,
+    0.7 that the inertia is half of what the line says. Compare it with the strength of a surrogate.
+    """
+    x, y = np.log(cluster_counts), np.log(inertias)
+    depth = y[0] + (y[-1] - y[0]) * (x - x[0]) / (x[-1] - x[0]) - y
+    return Elbow(int(cluster_counts[depth.argmax()]), float(depth.max()))
+
+
+def silhouette(z, n_clusters, seed=1, sample=2000):
+    """Mean silhouette of `n_clusters` clusters of k-means in z (n, d), over `sample` points.
+
+    1: far from the next cluster, 0: between two; up to 0.25: no structure. Kaufman, Rousseeuw 1990; XIII-041.
+    """
+    labels = k_means(n_clusters, seed).fit_predict(z)
+    return float(silhouette_score(z, labels, sample_size=min(sample, len(z)), random_state=seed))
+
+
+def kmeans_recovery(points, labels, seed=1):
+    """How well k-means, told their number, finds the groups `labels` (n,) of points (n, d) again.
+
+    Adjusted Rand index (Hubert and Arabie 1985): 1 wholly, 0 as by chance. For XIII-032.
+    """
+    return float(adjusted_rand_score(labels, k_means(labels.max() + 1, seed).fit_predict(points)))
 
 
 def empty_share(points2d, points_per_cell):
     """Share of empty cells within the convex hull of the points (n, 2).
 
-    The cells are squares that would hold `points_per_cell` points each if the points filled the hull
-    evenly; those count whose centre lies within it. Points that fall at random leave exp(−points_per_cell)
-    empty, except at the edge. For CII-052.
+    The cells are squares that would hold `points_per_cell` points each if these filled the hull evenly; those
+    count whose centre is inside. Random points leave exp(−points_per_cell) empty, but for the edge. CII-052.
     """
     hull = ConvexHull(points2d)
     side = np.sqrt(hull.volume * points_per_cell / len(points2d))  # volume: the area, in the plane
-    edges = [np.arange(low, high + side, side) for low, high in zip(*_extremes(points2d), strict=True)]
+    extremes = zip(points2d.min(axis=0), points2d.max(axis=0), strict=True)
+    edges = [np.arange(low, high + side, side) for low, high in extremes]
     counts, *_ = np.histogram2d(*points2d.T, bins=edges)
     centres = np.stack(np.meshgrid(*(edge[:-1] + side / 2 for edge in edges), indexing="ij"), axis=-1)
     inside = Delaunay(points2d[hull.vertices]).find_simplex(centres) >= 0
     return float(np.mean(counts[inside] == 0))
 
 
-def _extremes(points):
-    return points.min(axis=0), points.max(axis=0)
-
-
 def islands(points2d, n_neighbours=ISLAND_NEIGHBOURS):
-    """Groups of points beside the largest one in a map (n, 2), each cut off from all others.
+    """`Islands` of a map (n, 2): groups of points beside the largest one, each cut off from all others.
 
     Every point is joined to its nearest neighbours; groups without a joint between them are apart. Where they
     lie at random, the twentieth neighbour is about five times as far away as the nearest, so that a gap
@@ -67,23 +98,15 @@ def islands(points2d, n_neighbours=ISLAND_NEIGHBOURS):
     return Islands(len(sizes), float(sizes.sum() / len(points2d)))
 
 
-def silhouette(z, n_clusters, seed=1, sample=2000):
-    """Mean silhouette of `n_clusters` clusters of MiniBatchKMeans in z (n, d), over `sample` points.
+def neighbour_preservation(points, embedding, n_neighbours=10, sample=1000, seed=1):
+    """Mean share of each point's nearest neighbours in points (n, d) that are so in embedding (n, 2) too.
 
-    1: far from the next cluster, 0: between two. Up to 0.25 Kaufman and Rousseeuw (1990) see no substantial
-    structure. For XIII-041.
+    `sample` points, drawn with `seed`, are asked; neighbours are sought among all. 1: all kept; a map
+    without any relation to the points keeps n_neighbours / (n − 1).
     """
-    labels = MiniBatchKMeans(n_clusters, batch_size=1024, n_init=3, random_state=seed).fit_predict(z)
-    return float(silhouette_score(z, labels, sample_size=min(sample, len(z)), random_state=seed))
-
-
-def kmeans_recovery(points, labels, seed=1):
-    """How well k-means, told their number, finds the groups `labels` (n,) of points (n, d) again.
-
-    Adjusted Rand index (Hubert and Arabie 1985): 1 wholly, 0 as by chance. For XIII-032.
-    """
-    kmeans = MiniBatchKMeans(labels.max() + 1, batch_size=1024, n_init=3, random_state=seed)
-    return float(adjusted_rand_score(labels, kmeans.fit_predict(points)))
+    rows = np.random.default_rng(seed).permutation(len(points))[:sample]
+    before, after = (nearest_rows(space, rows, n_neighbours) for space in (points, embedding))
+    return float((before[:, :, None] == after[:, None, :]).sum(axis=(1, 2)).mean() / n_neighbours)
 
 
 def neighbour_distance(points, embedding, sample=1000, seed=1):
@@ -110,23 +133,20 @@ def distance_correlation(points, embedding, pairs=10_000, seed=1):
 
 
 def align(reference, embedding):
-    """Shift, scale, rotate and, if need be, mirror `embedding` (n, 2) onto `reference` (n, 2): `Aligned`.
+    """Shift, scale, rotate and, if need be, mirror `embedding` (n, d) onto `reference` (n, d): `Aligned`.
 
-    The agreement is the share of the reference's spread that the rotated map explains (Procrustes). Both may
-    have any number of dimensions, as long as it is the same. For XIII-073.
+    The agreement is the share of the reference's spread that the rotated map explains (Procrustes; XIII-073).
     """
     one, other, disparity = procrustes(reference, embedding)
     return Aligned(one, other, float(1 - disparity))
 
 
 def attribute_contrasts(embedding, attributes, n_neighbours=10):
-    """Correlation (a,) of each attribute (n, a), 0/1, with its mean over a point's neighbours in the map.
+    """Correlation (a,) of each attribute (n, a), 0/1, with its mean over a point's neighbours in a map.
 
-    0: scattered at random over the embedding (n, 2); 1: in areas of its own. 0 too for an attribute that all
-    or no points have.
+    0: scattered at random over the embedding (n, 2), or had by all or no points; 1: in areas of its own.
     """
-    rows = np.arange(len(embedding))
-    around = attributes[nearest_rows(embedding, rows, n_neighbours)].mean(axis=1)
+    around = attributes[nearest_rows(embedding, np.arange(len(embedding)), n_neighbours)].mean(axis=1)
     own, around = attributes - attributes.mean(axis=0), around - around.mean(axis=0)
     scale = np.sqrt((own**2).sum(axis=0) * (around**2).sum(axis=0))
     return (own * around).sum(axis=0) / np.where(scale > 0, scale, 1)
@@ -139,51 +159,3 @@ def effect_size(values, surrogate_values):
     """
     spread = np.sqrt((np.var(values, ddof=1) + np.var(surrogate_values, ddof=1)) / 2)
     return float((np.mean(values) - np.mean(surrogate_values)) / max(spread, SMALLEST_SPREAD))
-
-
-class Elbow(NamedTuple):
-    """Number of clusters at the elbow of an inertia curve, and how pronounced the elbow is."""
-
-    clusters: int
-    strength: float
-
-
-def neighbour_preservation(points, embedding, n_neighbours=10, sample=1000, seed=1):
-    """Mean share of each point's nearest neighbours in points (n, d) that are so in embedding (n, 2) too.
-
-    `sample` points, drawn with `seed`, are asked; neighbours are sought among all. 1: all kept; a map
-    without any relation to the points keeps n_neighbours / (n − 1).
-    """
-    rows = np.random.default_rng(seed).permutation(len(points))[:sample]
-    before = nearest_rows(points, rows, n_neighbours)
-    after = nearest_rows(embedding, rows, n_neighbours)
-    return float((before[:, :, None] == after[:, None, :]).sum(axis=(1, 2)).mean() / n_neighbours)
-
-
-def inertia_curve(z, cluster_counts, seed=1, batch_size=1024):
-    """Inertia (sum of squared distances to the nearest centre) of MiniBatchKMeans for each cluster count.
-
-    z is (n, d); returns float64 (len(cluster_counts),). Source: XIII-028.
-    """
-    if max(cluster_counts) > len(z):
-        raise InputError(f"{max(cluster_counts)} clusters cannot be made of {len(z)} points; ask for fewer.")
-
-    def inertia(count):
-        return MiniBatchKMeans(count, batch_size=batch_size, n_init=1, random_state=seed).fit(z).inertia_
-
-    # Within one run of k-means on small batches, threads wait for each other longer than they compute.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.array(list(pool.map(inertia, cluster_counts)))
-
-
-def elbow(cluster_counts, inertias):
-    """Where an inertia curve lies farthest below the straight line between its ends, on log-log axes.
-
-    Points without clusters give nearly a power law, which is straight on such axes; on linear axes it would
-    bend, and every cloud would seem to have an elbow. The strength is ln(line / curve) there: 0 means none,
-    0.7 that the inertia is half of what the line says. Compare it with the strength of a surrogate.
-    """
-    x, y = np.log(cluster_counts), np.log(inertias)
-    line = y[0] + (y[-1] - y[0]) * (x - x[0]) / (x[-1] - x[0])
-    depth = line - y
-    return Elbow(int(cluster_counts[depth.argmax()]), float(depth.max()))

@@ -1,67 +1,16 @@
-"""Pairs of components: covariance, principal axes, whitening, correlations, Mahalanobis distances."""
+"""The normal distribution of a cloud: principal components, whitening, distances; and pairs of components."""
 
+from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from helpers.files import InputError
-from helpers.latent.pieces import covariance_about, map_rows, require_finite
+from helpers.latent.pieces import covariance_about, map_rows, require_finite, require_points, row_lengths
 
 SMALLEST_VARIANCE = 1e-9  # of the first component's: less is rounding, as beyond n − 1 components of n points
-
-
-class Normal(NamedTuple):
-    """A normal distribution: mean (d,), and axes (r, d) whose product axesᵀ · axes is the covariance."""
-
-    mean: np.ndarray
-    axes: np.ndarray
-
-
-def require_points(z_points, fewest, purpose):
-    """Raise InputError unless z_points are finite, of shape (n, d), and n is at least `fewest`.
-
-    `purpose` begins the sentence of the message: what needs so many points.
-    """
-    if np.ndim(z_points) != 2:
-        raise InputError(
-            f"z-points come as an array (n, z_dim), this one has the shape {np.shape(z_points)}."
-        )
-    if len(z_points) < fewest:
-        raise InputError(
-            f"{purpose} needs at least {fewest} z-points, here are {len(z_points)}; encode more images."
-        )
-    require_finite(z_points)
-
-
-def fit_normal(z_points, *others):
-    """Normal distribution with mean and covariance of z_points (n, d); its axes are principal ones.
-
-    With `others`, further points (m, d), that of all points together. A singular covariance, as that of
-    n <= d points, leaves r < d axes: what is drawn stays in the plane of the points. Raises InputError with
-    fewer than two different points.
-    """
-    require_points(z_points, 2, "A covariance")
-    if np.all(z_points == z_points[0]):
-        raise InputError("All z-points are the same point, so they have no covariance; encode other images.")
-    pca = fit_pca(z_points, *others)
-    return Normal(pca.mean, principal_axes(pca))
-
-
-def whiten(normal, z_points):
-    """Coordinates (n, r), float32, of z_points (n, d) along principal axes, in standard deviations.
-
-    Their mean is 0 and their covariance 1 where `normal` was fitted to these points; their length is the
-    Mahalanobis distance.
-    """
-    directions = (normal.axes / np.square(normal.axes).sum(axis=1, keepdims=True)).T
-    return map_rows(lambda rows: (rows - normal.mean) @ directions, z_points, len(normal.axes))
-
-
-def unwhiten(normal, coordinates):
-    """z-vectors (n, d), float32, at coordinates (n, r) along the axes, in standard deviations."""
-    axes, mean = normal.axes.astype(np.float32), normal.mean.astype(np.float32)
-    return map_rows(lambda rows: rows.astype(np.float32) @ axes + mean, coordinates, len(mean))
+OffDiagonal = namedtuple("OffDiagonal", "mean largest share_above")  # of magnitudes beside the diagonal
 
 
 class Pca(NamedTuple):
@@ -71,6 +20,13 @@ class Pca(NamedTuple):
     components: np.ndarray
     explained_variance: np.ndarray
     explained_variance_ratio: np.ndarray
+
+
+class Normal(NamedTuple):
+    """A normal distribution: mean (d,), and orthogonal axes (r, d); axesᵀ · axes is the covariance."""
+
+    mean: np.ndarray
+    axes: np.ndarray
 
 
 def fit_pca(z, *others):
@@ -109,41 +65,54 @@ def components_for_variance(pca, share):
     return int((np.cumsum(pca.explained_variance_ratio) < share - 1e-12).sum()) + 1
 
 
-class OffDiagonal(NamedTuple):
-    """Elements beside the diagonal: mean and largest magnitude, share with more than a threshold."""
+def fit_normal(z_points, *others):
+    """Normal distribution with mean and covariance of z_points (n, d); its axes are principal ones.
 
-    mean: float
-    largest: float
-    share_above: float
-
-
-def off_diagonal_statistics(matrix, threshold=0.3):
-    """How far a correlation matrix (d, d), d > 1, is from diagonal: `OffDiagonal`. For VIII-012, IX-034."""
-    magnitudes = np.abs(matrix[np.triu_indices(len(matrix), 1)])
-    above = np.mean(magnitudes > threshold)
-    return OffDiagonal(float(magnitudes.mean()), float(magnitudes.max()), float(above))
-
-
-def strongest_pairs(matrix, number):
-    """Pairs of components (number, 2) with the largest magnitudes in `matrix` (d, d), and their correlations.
-
-    The strongest comes first; i < j in each pair. Source: VIII-017.
+    With `others`, further points (m, d), that of all together. A singular covariance, as that of n <= d
+    points, leaves r < d axes: draws stay in the plane of the points. InputError if all points are the same.
     """
-    pairs = np.stack(np.triu_indices(len(matrix), 1), axis=1)
-    correlations = matrix[tuple(pairs.T)]
-    order = np.argsort(-np.abs(correlations), kind="stable")[:number]
-    return pairs[order], correlations[order]
+    require_points(z_points, 2, "A covariance")
+    if np.all(z_points == z_points[0]):
+        raise InputError("All z-points are the same point, so they have no covariance; encode other images.")
+    pca = fit_pca(z_points, *others)
+    return Normal(pca.mean, principal_axes(pca))
+
+
+def whiten(normal, z_points):
+    """Coordinates (n, r), float32, of z_points (n, d) along principal axes, in standard deviations.
+
+    Of points that `normal` was fitted to: with mean 0 and covariance 1. Lengths are Mahalanobis distances.
+    """
+    directions = _whitening(normal)
+    return map_rows(lambda rows: (rows - normal.mean) @ directions, z_points, len(normal.axes))
+
+
+def unwhiten(normal, coordinates, dtype=np.float32):
+    """z-vectors (n, d), float32, calculated in `dtype`, at coordinates (n, r) in standard deviations."""
+    axes, mean = normal.axes.astype(dtype), normal.mean.astype(dtype)
+    return map_rows(lambda rows: rows.astype(dtype) @ axes + mean, coordinates, len(mean))
+
+
+def mahalanobis_distances(normal, z_points):
+    """Mahalanobis distances (n,), float64, of z_points (n, d) from the mean, in little memory."""
+    directions = _whitening(normal)
+    return row_lengths(lambda rows: (rows - normal.mean) @ directions, z_points)
 
 
 def squared_distances(white):
-    """Squared Mahalanobis distances (n,), float64, of the points from their mean."""
+    """Squared Mahalanobis distances (n,), float64, of whitened points (n, r) from their mean."""
     return np.einsum("nr,nr->n", white, white, dtype=np.float64)
+
+
+def _whitening(normal):
+    """Matrix (d, r) that leads from the mean to coordinates along the axes, in standard deviations."""
+    return (normal.axes / np.square(normal.axes).sum(axis=1, keepdims=True)).T
 
 
 def pearson_matrix(z):
     """Means (d,), standard deviations (d,) and Pearson's rho (d, d) of the components of z (n, d)."""
     if len(z) < 3 or z.shape[1] < 2:
-        raise InputError(f"Ellipses need at least 3 points of 2 components; these z-points are {z.shape}.")
+        raise InputError(f"Correlations need at least 3 points of 2 components; here are {z.shape}.")
     mean = z.mean(axis=0, dtype=np.float64)
     require_finite(mean)
     constant = np.flatnonzero(np.ptp(z, axis=0) == 0)
@@ -157,6 +126,25 @@ def pearson_matrix(z):
 def off_diagonal(matrix):
     """Entries (d(d − 1)/2,) above the diagonal of a symmetric matrix (d, d)."""
     return matrix[np.triu_indices(len(matrix), 1)]
+
+
+def off_diagonal_statistics(matrix, threshold=0.3):
+    """Mean and largest magnitude beside the diagonal of a correlation matrix (d, d), d > 1: `OffDiagonal`.
+
+    And the share of magnitudes above the threshold. For VIII-012, IX-034.
+    """
+    sizes = np.abs(off_diagonal(matrix))
+    return OffDiagonal(float(sizes.mean()), float(sizes.max()), float(np.mean(sizes > threshold)))
+
+
+def strongest_pairs(matrix, number):
+    """Pairs of components (number, 2) with the largest magnitudes in `matrix` (d, d), and their correlations.
+
+    The strongest comes first; i < j in each pair. Source: VIII-017.
+    """
+    correlations = off_diagonal(matrix)
+    order = np.argsort(-np.abs(correlations), kind="stable")[:number]
+    return np.stack(np.triu_indices(len(matrix), 1), axis=1)[order], correlations[order]
 
 
 def size_correlations(y):
@@ -175,13 +163,13 @@ def distance_correlations(y):
     of the other. It sees every kind of dependence, Pearson's rho the linear one only. Needs n x n distances
     of each component: ask for some hundred points. Source: Székely and Rizzo 2013; for VIII-021.
     """
-    centred = [u_centred(squareform(pdist(column[:, None]))) for column in y.T.astype(np.float64)]
+    centred = [_u_centred(squareform(pdist(column[:, None]))) for column in y.T.astype(np.float64)]
     products = np.array([[np.vdot(one, other) for other in centred] for one in centred])
     spread = np.sqrt(np.diag(products))
     return products / np.outer(spread, spread)
 
 
-def u_centred(distances):
+def _u_centred(distances):
     """Distances (n, n) minus the means of rows and columns, such that no product of two is biased."""
     n, sums = len(distances), distances.sum(axis=0)
     centred = distances - (sums + sums[:, None]) / (n - 2) + sums.sum() / ((n - 1) * (n - 2))

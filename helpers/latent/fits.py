@@ -30,8 +30,7 @@ def fit_gaussians(z, width):
     z is (n, d); x are the centres of intervals of `width` as in `number_densities`. All d components are
     fitted at once. r_squared is the share of the counts' variance over the intervals that the curve
     explains: 1 for a Gaussian without noise, clearly less for two peaks or few points. A component narrower
-    than an interval cannot be resolved: its sigma stops at a quarter of `width`. Source: CII-022 to CII-034,
-    VIII-010.
+    than an interval is not resolved: its sigma stops at `width` / 4. Source: CII-022 to CII-034, VIII-010.
     """
     centres, counts = number_densities(z, width)
     peak, mean = counts.max(axis=0), centres @ counts / len(z)
@@ -46,58 +45,6 @@ def fit_gaussians(z, width):
         amplitude=amplitude * peak,
         r_squared=1 - residual / np.square(y - y.mean(axis=0)).sum(axis=0),
     )
-
-
-def half_width(sigma):
-    """Half width at half maximum of a Gaussian: sigma · √(2 ln 2), the 'half-width' of CII-022."""
-    return sigma * np.sqrt(2 * np.log(2))
-
-
-def largest_deviations(z, fits=None):
-    """Largest distance of a component of each z-point (n, d) from its centre, in FWHM: float64 (n,).
-
-    Centre and FWHM, the full width at half maximum, are those of a Gaussian fitted to the component's number
-    density, not mean and standard deviation, which outliers move: `fits`, by default `fit_gaussians` on
-    intervals of 0.25. FWHM is 2.355 sigma. Source: IX-018, IX-019.
-    """
-    fits = fit_gaussians(z, INTERVAL) if fits is None else fits
-    if z.shape[1] != len(fits.centre):
-        raise InputError(
-            f"The Gaussians describe {len(fits.centre)} components, the z-points have {z.shape[1]}."
-        )
-    widths = 2 * half_width(fits.sigma)
-    pieces = (np.abs(z[rows] - fits.centre) / widths for rows in row_slices(len(z)))
-    deviations = np.concatenate([piece.max(axis=1) for piece in pieces])
-    require_finite(deviations)
-    return deviations
-
-
-def trim_outliers(z, fact, fits=None):
-    """Mask (n,) of the z-points (n, d) whose every component lies within centre ± fact · FWHM.
-
-    Centres and widths are those of `largest_deviations`. Raises InputError unless fact is positive.
-    Source: IX-018.
-    """
-    if not fact > 0:
-        raise InputError(f"fact, the half-width of the region that is kept, must be positive, not {fact}.")
-    return largest_deviations(z, fits) <= fact
-
-
-def broad_components(fits, factor=2.0):
-    """Indices of components whose sigma exceeds `factor` times the median sigma, widest first (CII-023)."""
-    indices = np.flatnonzero(fits.sigma > factor * np.median(fits.sigma))
-    return indices[np.argsort(-fits.sigma[indices], kind="stable")]
-
-
-def off_centre_components(fits, factor=1.0):
-    """Indices of components centred more than `factor` median sigmas off zero, farthest first (CII-036)."""
-    indices = np.flatnonzero(np.abs(fits.centre) > factor * np.median(fits.sigma))
-    return indices[np.argsort(-np.abs(fits.centre[indices]), kind="stable")]
-
-
-def gaussian(x, amplitude, centre, log_sigma):
-    """Gaussian curves (b, d) at x (b, d); their parameters are (d,)."""
-    return amplitude * np.exp(-0.5 * np.square((x - centre) * np.exp(-log_sigma)))
 
 
 def levenberg_marquardt(x, y, smallest_log_sigma):
@@ -131,8 +78,59 @@ def damped_step(x, y, parameters, damping):
     return np.linalg.solve(normal, np.einsum("ibd,bd->di", slopes, y - curve)[..., None])[..., 0].T
 
 
+def gaussian(x, amplitude, centre, log_sigma):
+    """Gaussian curves (b, d) at x (b, d); their parameters are (d,)."""
+    return amplitude * np.exp(-0.5 * np.square((x - centre) * np.exp(-log_sigma)))
+
+
+def half_width(sigma):
+    """Half width at half maximum of a Gaussian: sigma · √(2 ln 2), the 'half-width' of CII-022."""
+    return sigma * np.sqrt(2 * np.log(2))
+
+
+def broad_components(fits, factor=2.0):
+    """Indices of components whose sigma exceeds `factor` times the median sigma, widest first (CII-023)."""
+    indices = np.flatnonzero(fits.sigma > factor * np.median(fits.sigma))
+    return indices[np.argsort(-fits.sigma[indices], kind="stable")]
+
+
+def off_centre_components(fits, factor=1.0):
+    """Indices of components centred more than `factor` median sigmas off zero, farthest first (CII-036)."""
+    indices = np.flatnonzero(np.abs(fits.centre) > factor * np.median(fits.sigma))
+    return indices[np.argsort(-np.abs(fits.centre[indices]), kind="stable")]
+
+
+def largest_deviations(z, fits=None):
+    """Largest distance of a component of each z-point (n, d) from its centre, in FWHM: float64 (n,).
+
+    Centre and FWHM, the full width at half maximum, are those of a Gaussian fitted to the component's number
+    density, not mean and standard deviation, which outliers move: `fits`, by default `fit_gaussians` on
+    intervals of 0.25. FWHM is 2.355 sigma. Source: IX-018, IX-019.
+    """
+    fits = fit_gaussians(z, INTERVAL) if fits is None else fits
+    if z.shape[1] != len(fits.centre):
+        raise InputError(
+            f"The Gaussians describe {len(fits.centre)} components, the z-points have {z.shape[1]}."
+        )
+    widths = 2 * half_width(fits.sigma)
+    pieces = (np.abs(z[rows] - fits.centre) / widths for rows in row_slices(len(z)))
+    deviations = np.concatenate([piece.max(axis=1) for piece in pieces])
+    require_finite(deviations)
+    return deviations
+
+
+def trim_outliers(z, fact, fits=None):
+    """Mask (n,) of the z-points (n, d) whose every component lies within centre ± fact · FWHM.
+
+    Centres and widths are those of `largest_deviations`. InputError unless fact is positive. Source: IX-018.
+    """
+    if not fact > 0:
+        raise InputError(f"fact, the half-width of the region that is kept, must be positive, not {fact}.")
+    return largest_deviations(z, fits) <= fact
+
+
 def survivor_counts(z, facts, fits=None):
-    """Number of z-points (n, d) that `latent.trim_outliers` keeps for each of `facts`: int (len(facts),).
+    """Number of z-points (n, d) that `trim_outliers` keeps for each of `facts`: int (len(facts),).
 
     All facts at once, by the largest deviation of each point. Source: IX-022, IX-072 to IX-076.
     """
@@ -142,7 +140,6 @@ def survivor_counts(z, facts, fits=None):
 def independent_survivors(n, d, facts):
     """Number of n points that d independent Gaussians would leave on average for `facts`: float64.
 
-    Each keeps the share erf(2 · fact · √ln 2). Dependent Gaussians of the same widths leave at least as many
-    (Šidák 1967). Source: D-004.
+    Each keeps erf(2 · fact · √ln 2); dependent ones leave at least as many (Šidák 1967). Source: D-004.
     """
     return n * erf(2 * np.sqrt(np.log(2)) * np.asarray(facts)) ** d

@@ -5,13 +5,11 @@ import os
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from itertools import count
 from pathlib import Path
 
 import numpy as np
-import openTSNE
-from sklearn.manifold import TSNE
 
-from helpers.drive import results
 from helpers.files import InputError, keep_arrays, load_array, sha256_of_arrays
 from helpers.latent.covariance import fit_pca, transform_pca
 from helpers.reporting import LiveReport
@@ -27,90 +25,58 @@ STANDARD = {"perplexity": 30, "early_exaggeration": 12}  # XIII-033
 SECOND = {"perplexity": 10, "early_exaggeration": 16}  # the posts' other set: CII-048, XIII-034
 
 
-def embed_tsne(
-    points, perplexity=30, early_exaggeration=12, seed=1, iterations=1000, engine="openTSNE", report=None
-):
-    """t-SNE map (n, 2), float32, of points (n, d).
+def embed_tsne(points, perplexity=30, early_exaggeration=12, seed=1, iterations=ITERATIONS, report=None):
+    """t-SNE map (n, 2), float32, of points (n, d), by openTSNE: exact neighbours, repulsion through an FFT.
 
-    The first quarter of the iterations exaggerates. `report`, if given, is called with
-    (iteration, iterations). The same seed gives the same map on one machine. Raises InputError where
-    there are too few points for the perplexity. Source: XIII-033, XIII-034; van der Maaten and
-    Hinton 2008.
+    The first quarter of the iterations exaggerates. `report`, if given, is called with about (iteration,
+    iterations). The same seed gives the same map on one machine. At 256 dimensions exact neighbours are found
+    faster than approximate ones up to some ten thousand points. Raises InputError where there are too few
+    points for the perplexity. Source: XIII-033, XIII-034; van der Maaten and Hinton 2008, Linderman et al.
+    2019 (FFT), Poličar et al. 2024 (openTSNE).
     """
-    if engine not in ENGINES:
-        raise InputError(f"There is no t-SNE engine '{engine}'; choose one of {', '.join(ENGINES)}.")
+    import openTSNE  # here, as it takes seconds
+
     if 3 * perplexity >= len(points):
         raise InputError(
             f"t-SNE with perplexity {perplexity} needs more than {3 * perplexity:.0f} points, here are "
             f"{len(points)}; lower the perplexity."
         )
+    many, early, reports = len(points) >= MANY_POINTS, iterations // 4, count(REPORT_EVERY, REPORT_EVERY)
+
+    def tell(*_):  # returns None: anything true would end the optimisation
+        if report and (done := next(reports)) < iterations:
+            report(done, iterations)
+
+    embedding = openTSNE.TSNE(
+        perplexity=perplexity,
+        initialization=start_map(points, seed),
+        neighbors="exact",
+        negative_gradient_method="fft" if many else "bh",
+        ints_in_interval=INTERVAL_LENGTH,
+        early_exaggeration=early_exaggeration,
+        early_exaggeration_iter=early,
+        n_iter=iterations - early,
+        initial_momentum=0.8,
+        final_momentum=0.8,
+        callbacks=[tell],
+        callbacks_every_iters=REPORT_EVERY,
+        n_jobs=-1 if many else 1,
+        random_state=seed,
+    ).fit(points)
+    if report:
+        report(iterations, iterations)
+    return np.asarray(embedding, dtype=np.float32)
+
+
+def start_map(points, seed):
+    """Map (n, 2), float32, that t-SNE starts with: the first two principal components, tiny and jittered."""
     if (points == points[0]).all():
         raise InputError("t-SNE cannot arrange points that are all the same.")
     start = transform_pca(fit_pca(points), points, 2)
     start /= start[:, 0].std()
     start += START_JITTER * np.random.default_rng(seed).standard_normal(start.shape, dtype=np.float32)
     start *= START_SPREAD
-    report = report or (lambda iteration, iterations: None)
-    embedding = ENGINES[engine](points, start, perplexity, early_exaggeration, seed, iterations, report)
-    report(iterations, iterations)
-    return np.asarray(embedding, dtype=np.float32)
-
-
-def embed_with_opentsne(points, start, perplexity, early_exaggeration, seed, iterations, report):
-    """t-SNE by openTSNE (Poličar et al. 2024), with exact neighbours and repulsion through an FFT.
-
-    At 256 dimensions exact neighbours are found faster than approximate ones up to some ten thousand points.
-    Source of the FFT: Linderman et al. 2019.
-    """
-    many = len(points) >= MANY_POINTS
-    tsne = openTSNE.TSNE(
-        perplexity=perplexity,
-        initialization=start,
-        neighbors="exact",
-        negative_gradient_method="fft" if many else "bh",
-        ints_in_interval=INTERVAL_LENGTH,
-        n_jobs=-1 if many else 1,
-        random_state=seed,
-    )
-    embedding = tsne.prepare_initial(points)
-    early = iterations // 4
-    for done, steps, exaggeration in ((0, early, early_exaggeration), (early, iterations - early, 1)):
-        embedding.optimize(
-            n_iter=steps,
-            exaggeration=exaggeration,
-            momentum=0.8,
-            inplace=True,
-            propagate_exception=True,
-            callbacks=[progress(report, done, iterations)],
-            callbacks_every_iters=REPORT_EVERY,
-        )
-    return embedding
-
-
-def progress(report, done, iterations):
-    """Callback of openTSNE that tells `report` of iterations, `done` of which an earlier phase has made."""
-
-    def callback(iteration, error, embedding):
-        if done + iteration < iterations:  # `embed_tsne` reports the end
-            report(done + iteration, iterations)  # returns None: anything true would end the optimisation
-
-    return callback
-
-
-def embed_with_scikit_learn(points, start, perplexity, early_exaggeration, seed, iterations, report):
-    """t-SNE by scikit-learn: exact neighbours, Barnes-Hut. It cannot report on its way."""
-    tsne = TSNE(
-        perplexity=perplexity,
-        early_exaggeration=early_exaggeration,
-        max_iter=iterations,
-        init=start,
-        n_jobs=-1,
-        random_state=seed,
-    )
-    return tsne.fit_transform(points)
-
-
-ENGINES = {"openTSNE": embed_with_opentsne, "scikit-learn": embed_with_scikit_learn}
+    return start
 
 
 def describe(settings):
@@ -123,11 +89,10 @@ def embed_all(wanted, folder, settings=STANDARD, seed=1):
 
     A dict name -> map. Maps are kept in `folder` as .npy files; one that was made of the same points with the
     same settings and seed is loaded. One line shows the progress; 165,000 points take some minutes. Maps of
-    few points, which use one processor each, are made side by side. `settings` are options of
-    `projections.embed_tsne`, which also says when InputError is raised. Source: XIII-033, XIII-034.
+    few points, which use one processor each, are made side by side. `settings` are options of `embed_tsne`,
+    which also says when InputError is raised. Source: XIII-033, XIII-034.
     """
     report, started, at_work, stopped = LiveReport(), time.monotonic(), {}, threading.Event()
-    results.restore_part(Path(folder))
 
     def embed(name):
         def show(done, of):
@@ -136,15 +101,18 @@ def embed_all(wanted, folder, settings=STANDARD, seed=1):
             place = f"{' '.join(name.split())}, {len(wanted[name]):,} points"
             at_work[name] = f"{place}, iteration {done:,} of {of:,}"
 
-        return _embed(wanted[name], Path(folder), name, settings, seed, show)
+        return _embed_once(wanted[name], Path(folder), name, settings, seed, show)
 
-    with ThreadPoolExecutor(_maps_at_once(wanted)) as pool:
+    # One large map at a time: it takes all processors, and much memory.
+    small = all(len(points) < MANY_POINTS for points in wanted.values())
+    with ThreadPoolExecutor(min(os.cpu_count(), len(wanted)) if small else 1) as pool:
         futures = {name: pool.submit(embed, name) for name in wanted}
         try:
             while (state := wait(futures.values(), PAUSE_SECONDS, FIRST_EXCEPTION)).not_done:
                 for future in state.done:
                     future.result()  # raises what went wrong, which ends the other maps
-                report.live(_progress(futures, at_work))
+                running = [at_work[name] for name in futures if name in at_work and not futures[name].done()]
+                report.live("; ".join([f"{len(state.done)} of {len(futures)} maps", *running]))
             maps = {name: future.result() for name, future in futures.items()}
         finally:
             stopped.set()
@@ -154,31 +122,9 @@ def embed_all(wanted, folder, settings=STANDARD, seed=1):
     return maps
 
 
-def _maps_at_once(wanted):
-    """How many maps are made side by side: one where a large one takes all processors and much memory."""
-    small = all(len(points) < MANY_POINTS for points in wanted.values())
-    return min(os.cpu_count(), len(wanted)) if small else 1
-
-
-def _progress(futures, at_work):
-    """Line on the maps that are done and on those at work."""
-    done = sum(future.done() for future in futures.values())
-    running = [at_work[name] for name, future in futures.items() if name in at_work and not future.done()]
-    return "; ".join([f"{done} of {len(futures)} maps", *running])
-
-
-def _embed(points, folder, name, settings, seed, show):
-    def make():
-        yield [embed_tsne(points, seed=seed, iterations=ITERATIONS, report=show, **settings)]
-
-    target = folder / _file_name(f"{name} {len(points)} points {describe(settings)} seed {seed}")
-    keep_arrays([target], _identity(points, settings, seed), make)
-    return load_array(target)
-
-
-def _identity(points, settings, seed):
-    """What decides a map: the points, the settings, and the program that made it."""
-    return {
+def _embed_once(points, folder, name, settings, seed, show):
+    """Map of one cloud, loaded from the folder where it was made of the same points in the same way."""
+    identity = {
         "points_sha256": sha256_of_arrays([points]),
         **settings,
         "seed": seed,
@@ -187,8 +133,12 @@ def _identity(points, settings, seed):
         "openTSNE": importlib.metadata.version("openTSNE"),
     }
 
+    def make():
+        yield [embed_tsne(points, seed=seed, iterations=ITERATIONS, report=show, **settings)]
 
-def _file_name(what):
-    """Name of the file of a map, without characters that some file systems refuse."""
-    words = "".join(character if character.isalnum() else " " for character in what).split()
-    return f"{'-'.join(words)}.npy"
+    # Letters and digits alone, as some file systems refuse other characters.
+    title = f"{name} {len(points)} points {describe(settings)} seed {seed}"
+    words = "".join(character if character.isalnum() else " " for character in title).split()
+    target = folder / f"{'-'.join(words)}.npy"
+    keep_arrays([target], identity, make)
+    return load_array(target)

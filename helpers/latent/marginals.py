@@ -1,9 +1,8 @@
 """Each component by itself, and the radius: number densities, moments, peaks."""
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
-from scipy import stats
 from scipy.integrate import quad
 from scipy.special import ndtr
 
@@ -13,47 +12,15 @@ from helpers.latent.pieces import require_finite, row_lengths, row_slices
 
 MOST_INTERVALS = 10_000  # intervals of a number density; the posts need about 150
 CHANCE = 3.0  # standard errors of a count: what stays below is no second peak
-SHAPIRO_ROWS = 2000  # points that Shapiro-Wilk sees; its p-value holds up to 5,000
-
-
-def radii(z):
-    """Distances of z-points (n, z_dim) from the origin of the latent space, float32 (n,). Source: XIII."""
-    return row_lengths(lambda rows: rows, z)
-
-
-def number_density(values, width):
-    """Counts of `values` (n,) in intervals of `width` aligned to multiples of it: (centres, counts)."""
-    first, last = np.floor(np.array([values.min(), values.max()]) / width)
-    counts = np.zeros(int(last - first) + 1, dtype=np.int64)
-    for rows in row_slices(len(values)):
-        numbers = (np.floor(values[rows] / width) - first).astype(np.int64)
-        counts += np.bincount(numbers, minlength=len(counts))
-    return (first + np.arange(len(counts)) + 0.5) * width, counts
-
-
-def mode(values, width):
-    """Centre of the fullest interval of `width`: where the number density of `values` (n,) peaks."""
-    centres, counts = number_density(values, width)
-    return float(centres[np.argmax(counts)])
-
-
-def radius_statistics(radii, width):
-    """Mean, spread (standard deviation), min, max and mode (at intervals of `width`) of radii (n,)."""
-    return {
-        "mean": float(radii.mean()),
-        "spread": float(radii.std()),
-        "min": float(radii.min()),
-        "max": float(radii.max()),
-        "mode": mode(radii, width),
-    }
+Moments = namedtuple("Moments", "skewness excess_kurtosis skewness_error kurtosis_error")
 
 
 def number_densities(z, width):
     """Number density of every component of z (n, d) on common intervals of `width`.
 
-    Returns their centres (b,) and counts (b, d), int64. The intervals are aligned to multiples of `width` as
-    in `number_density`, and reach from the smallest to the largest value of all components. Raises
-    InputError where z is not finite or too wide for the intervals. Source: CII-021.
+    Returns their centres (b,) and counts (b, d), int64. The intervals are aligned to multiples of `width`,
+    and reach from the smallest to the largest value of all components. Raises InputError where z is not
+    finite or too wide for the intervals. Source: CII-021.
     """
     ends = np.array([z.min(), z.max()])
     require_finite(ends)
@@ -69,6 +36,83 @@ def number_densities(z, width):
         numbers = np.floor(z[rows] / width).astype(np.int64) - first
         counts += np.bincount((numbers + offsets).ravel(), minlength=len(counts))
     return (first + np.arange(intervals) + 0.5) * width, counts.reshape(components, intervals).T
+
+
+def number_density(values, width):
+    """Counts of `values` (n,) in intervals of `width`, as in `number_densities`: (centres, counts)."""
+    centres, counts = number_densities(values[:, None], width)
+    return centres, counts[:, 0]
+
+
+def mode(values, width):
+    """Centre of the fullest interval of `width`: where the number density of `values` (n,) peaks."""
+    centres, counts = number_density(values, width)
+    return float(centres[np.argmax(counts)])
+
+
+def single_peaked(counts):
+    """Mask (d,) of the number densities (b, d) that rise to one peak and fall after it, but for chance.
+
+    A step the wrong way counts when it exceeds three times the root of the two counts' sum. For VIII-015.
+    """
+    rises = np.diff(counts, axis=0)
+    before_peak = np.arange(len(rises))[:, None] < counts.argmax(axis=0)
+    wrong = np.where(before_peak, -rises, rises)
+    return ~(wrong > CHANCE * np.sqrt(counts[:-1] + counts[1:])).any(axis=0)
+
+
+def ups_and_downs(values, width):
+    """All rises and falls of the number density of `values` (n,), in units of those of a single clean peak.
+
+    1 is one peak, with no step the wrong way. Source: CII-041, CII-042, IX-047.
+    """
+    _, counts = number_density(values, width)
+    return float(np.abs(np.diff(counts, prepend=0, append=0)).sum() / (2 * counts.max()))
+
+
+def moments(z):
+    """Skewness and excess kurtosis (d,) of the components of z (n, d), and their standard errors: `Moments`.
+
+    0 for a Gaussian, NaN for constant components. The errors are those of n > 3 independent normal values,
+    exactly. Sources: Fisher 1930; IX-012, IX-044, IX-045.
+    """
+    n, mean = len(z), z.mean(axis=0, dtype=np.float64)
+    require_finite(mean)
+    powers = np.zeros((3, z.shape[1]))
+    for rows in row_slices(n):
+        centred = z[rows] - mean
+        square = np.square(centred)
+        powers += [square.sum(axis=0), (square * centred).sum(axis=0), np.square(square).sum(axis=0)]
+    second, third, fourth = powers / n
+    second = np.where(second <= SMALLEST_VARIANCE * second.max(), np.nan, second)
+    return Moments(
+        skewness=third / second**1.5,
+        excess_kurtosis=fourth / second**2 - 3,
+        skewness_error=float(np.sqrt(6 * (n - 2) / ((n + 1) * (n + 3)))),
+        kurtosis_error=float(np.sqrt(24 * n * (n - 2) * (n - 3) / ((n + 1) ** 2 * (n + 3) * (n + 5)))),
+    )
+
+
+def kolmogorov_distances(standardised):
+    """Largest difference (d,) between the distribution of each component (n, d) and the standard normal one.
+
+    0 to 1; also called the Kolmogorov-Smirnov statistic. SciPy's test, which finds p-values as well and
+    rounds to float32 where the points are, takes four times as long. For IX-005.
+    """
+    n = len(standardised)
+    middles = (np.arange(n) + 0.5) / n
+    return np.array([np.abs(ndtr(np.sort(x)) - middles).max() for x in standardised.T]) + 0.5 / n
+
+
+def radii(z):
+    """Distances of z-points (n, z_dim) from the origin of the latent space, float32 (n,). Source: XIII."""
+    return row_lengths(lambda rows: rows, z)
+
+
+def radius_statistics(radii, width):
+    """Mean, spread (standard deviation), min, max and mode (at intervals of `width`) of radii (n,)."""
+    statistics = {"mean": radii.mean(), "spread": radii.std(), "min": radii.min(), "max": radii.max()}
+    return {name: float(value) for name, value in statistics.items()} | {"mode": mode(radii, width)}
 
 
 def predicted_radius(mean, covariance):
@@ -88,83 +132,3 @@ def predicted_radius(mean, covariance):
 
     radius = quad(integrand, -60, 60, points=[0], limit=500)[0] * np.sqrt(square / np.pi) / 2
     return float(radius), float(np.sqrt(max(square - radius**2, 0)))
-
-
-def single_peaked(counts):
-    """Mask (d,) of the number densities (b, d) that rise to one peak and fall after it, but for chance.
-
-    A step in the wrong direction counts when it is larger than three times the root of the two counts that it
-    leads from and to. For VIII-015.
-    """
-    rises = np.diff(counts, axis=0)
-    before_peak = np.arange(len(rises))[:, None] < counts.argmax(axis=0)
-    wrong = np.where(before_peak, -rises, rises)
-    return ~(wrong > CHANCE * np.sqrt(counts[:-1] + counts[1:])).any(axis=0)
-
-
-def kolmogorov_distances(standardised):
-    """Largest difference (d,) between the distribution of each component (n, d) and the standard normal one.
-
-    0 to 1; also called the Kolmogorov-Smirnov statistic. For IX-005.
-    """
-    n = len(standardised)
-    middles = (np.arange(n) + 0.5) / n
-    return np.array([np.abs(ndtr(np.sort(x)) - middles).max() for x in standardised.T]) + 0.5 / n
-
-
-class Moments(NamedTuple):
-    """Skewness and excess kurtosis of each component (d,), 0 for a Gaussian, and their standard errors."""
-
-    skewness: np.ndarray
-    excess_kurtosis: np.ndarray
-    skewness_error: float
-    kurtosis_error: float
-
-
-class ShapiroWilk(NamedTuple):
-    """Statistic W of each component (d,), 1 for a perfectly Gaussian sample, and its p-value (d,)."""
-
-    w: np.ndarray
-    p_value: np.ndarray
-
-
-def ups_and_downs(values, width):
-    """All rises and falls of the number density of `values` (n,), in units of those of a single clean peak.
-
-    1 is one peak, with no step the wrong way. Source: CII-041, CII-042, IX-047.
-    """
-    _, counts = number_density(values, width)
-    return float(np.abs(np.diff(counts, prepend=0, append=0)).sum() / (2 * counts.max()))
-
-
-def moments(z):
-    """Skewness and excess kurtosis of each component of z (n, d): `Moments`, NaN for constant components.
-
-    The standard errors are those of n > 3 independent normal values, exactly. Sources: Fisher 1930; IX-012,
-    IX-044, IX-045.
-    """
-    n, mean = len(z), z.mean(axis=0, dtype=np.float64)
-    require_finite(mean)
-    powers = np.zeros((3, z.shape[1]))
-    for rows in row_slices(n):
-        centred = z[rows] - mean
-        square = np.square(centred)
-        powers += [square.sum(axis=0), (square * centred).sum(axis=0), np.square(square).sum(axis=0)]
-    second, third, fourth = powers / n
-    second = np.where(second <= SMALLEST_VARIANCE * second.max(), np.nan, second)
-    return Moments(
-        skewness=third / second**1.5,
-        excess_kurtosis=fourth / second**2 - 3,
-        skewness_error=float(np.sqrt(6 * (n - 2) / ((n + 1) * (n + 3)))),
-        kurtosis_error=float(np.sqrt(24 * n * (n - 2) * (n - 3) / ((n + 1) ** 2 * (n + 3) * (n + 5)))),
-    )
-
-
-def shapiro_wilk(z, rng, rows=SHAPIRO_ROWS):
-    """Shapiro-Wilk's test of each component of z (n, d) over `rows` points drawn at random: `ShapiroWilk`.
-
-    W is the effect size: 1 − W is the share of variance that the line in a quantile plot leaves. With many
-    points the p-value says only that there are many. Sources: Shapiro and Wilk 1965; IX-005, VIII-015.
-    """
-    chosen = z[rng.permutation(len(z))[:rows]].astype(np.float64)
-    return ShapiroWilk(*np.array([stats.shapiro(values) for values in chosen.T]).T)

@@ -1,11 +1,11 @@
-"""Is a cloud of points multivariate normal? Effect sizes, and a joint test against surrogates.
+"""Is a cloud of points multivariate normal, or normal but for one scale a point, a scale mixture?
 
-`white` (n, r) are coordinates of variance 1 without correlation, from `whitening.whiten` with the points' own
-mean and covariance.
+Effect sizes, a joint test against surrogates, and the scales. `white` (n, r) are coordinates of variance 1
+without correlation, from `covariance.whiten` with the points' own mean and covariance.
 """
 
+from collections import namedtuple
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -25,36 +25,49 @@ BLOCKS = 4  # groups of principal components, from wide to narrow, whose shares 
 SMALLEST = 1e-12  # of a point's squared length and a feature's spread, so that nothing is divided by 0
 JOINT = ("Mardia kurtosis", "Mardia skewness", "distance from chi²", "classifier accuracy")
 MARGINAL = ("largest |skewness|", "largest |excess kurtosis|")
+NormalityTest = namedtuple("NormalityTest", "comparisons p_value largest")
+LogScales = namedtuple("LogScales", "mean spread skewness excess_kurtosis")  # of ln s over the images
+ScaledKurtosis = namedtuple("ScaledKurtosis", "before after expected")  # dividing by the scale
+BlockScales = namedtuple("BlockScales", "log_scales spread correlation shared")
 
 
-class NormalityTest(NamedTuple):
-    """Each statistic beside its surrogates, the joint p-value, and the statistic that deviates most.
+def joint_test(z, n_surrogates, rng, surrogate=matched_surrogate):
+    """Test z-points (n, d) against surrogates drawn by surrogate(z, n, rng): `NormalityTest`.
 
-    comparisons: a `Comparison` for each name in JOINT and MARGINAL. largest: name in JOINT.
+    comparisons: a `Comparison` for each name in JOINT and MARGINAL; p_value: the joint one; largest: the name
+    in JOINT that deviates most. Deviations of each statistic from the mean of z and all surrogates, in their
+    standard deviations, are compared by rank; the joint p-value ranks the largest deviation among the
+    statistics in JOINT, so that looking at four of them costs nothing; the marginal ones do not decide. If z
+    is normal, p <= 0.05 happens in 5 % of cases, exactly, for matched surrogates whose number is 19, 39, 59 …
+    For points left by a trimming the surrogate is `trimmed_surrogate` with their fact. Raises InputError
+    unless n > d + 1. Sources: Westfall and Young 1993 (largest deviation); VIII-066, IX-067.
     """
+    n, d = z.shape
+    if n <= d + 1:
+        raise InputError(
+            f"{n} z-points of {d} components all have the same Mahalanobis distance; take more points, or "
+            f"their first {max(n // 4, 1)} principal components."
+        )
+    reference = surrogate(z, n, rng)
+    clouds = chain([z], (surrogate(z, n, rng) for _ in range(n_surrogates)))
+    values = np.array([measure_statistics(cloud, reference, rng) for cloud in clouds])
+    comparisons = [compare_values(column[0], column[1:]) for column in values.T]
+    deviations = np.abs(values - values.mean(axis=0)) / np.maximum(values.std(axis=0), SMALLEST)
+    joint = deviations[:, : len(JOINT)]
+    return NormalityTest(
+        comparisons=dict(zip(JOINT + MARGINAL, comparisons, strict=True)),
+        p_value=float((joint.max(axis=1) >= joint[0].max()).mean()),
+        largest=JOINT[joint[0].argmax()],
+    )
 
-    comparisons: dict
-    p_value: float
-    largest: str
 
-
-def spread_ratio(squares, dimensions):
-    """Standard deviation of squared distances (n,) over that of chi², √(2 · dimensions): 1 if normal.
-
-    The points' own covariance makes it smaller: about 1 − dimensions / 2n for normal points.
-    """
-    return float(np.std(squares) / np.sqrt(2 * dimensions))
-
-
-def chi_square_distance(squares, dimensions):
-    """Kolmogorov's distance, 0 to 1, of squared distances (n,) from chi² with so many degrees of freedom.
-
-    The largest difference of the distribution functions. Tables of its p-value do not hold here, as the
-    distances come from estimated mean and covariance.
-    """
-    n, expected = len(squares), chdtr(dimensions, np.sort(squares))
-    steps = np.arange(n + 1) / n
-    return float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max()))
+def measure_statistics(points, reference, rng):
+    """Statistics of points (n, d) in the order of JOINT and MARGINAL; the classifier sees `reference` too."""
+    shape, accuracy = moments(points), classifier_accuracy(points, reference, rng)
+    largest = [np.nanmax(np.abs(values)) for values in (shape.skewness, shape.excess_kurtosis)]
+    white = whiten(fit_normal(points), points)
+    distance = chi_square_distance(squared_distances(white), white.shape[1])
+    return [mardia_kurtosis(white), mardia_skewness(white), distance, accuracy, *largest]
 
 
 def mardia_kurtosis(white):
@@ -82,22 +95,20 @@ def mardia_skewness(white):
     return float(total / len(white) ** 2)
 
 
-def radial_features(white):
-    """What single points (n, r) tell of their distribution: (n, 5 + the number of blocks), float64.
+def spread_ratio(squares, dimensions):
+    """Standard deviation of squared distances (n,) over that of chi², √(2 · dimensions): 1 if normal.
 
-    The distance from the centre, on a scale where it is standard normal for normal points (Wilson and
-    Hilferty 1931), and its magnitude; how far the share of each of four blocks of components in the squared
-    length is from an even one; mean magnitude, third and fourth power of the direction's components.
+    The points' own covariance makes it smaller: about 1 − dimensions / 2n for normal points.
     """
-    r, lengths = white.shape[1], np.maximum(squared_distances(white), SMALLEST) / white.shape[1]
-    radius = (np.cbrt(lengths) - (1 - 2 / (9 * r))) / np.sqrt(2 / (9 * r))
-    directions = white / np.sqrt(lengths)[:, None]
-    squares = np.square(directions)
-    blocks = np.array_split(squares, min(BLOCKS, r), axis=1)
-    shares = [np.abs(block.sum(axis=1) - block.shape[1]) / r for block in blocks]
-    powers = [np.einsum("nr,nr->n", squares, other) / r for other in (directions, squares)]
-    magnitude = np.abs(directions).mean(axis=1)
-    return np.stack([radius, np.abs(radius), *shares, magnitude, *powers], axis=1)
+    return float(np.std(squares) / np.sqrt(2 * dimensions))
+
+
+def chi_square_distance(squares, dimensions):
+    """Kolmogorov's distance, 0 to 1, of squared distances (n,) from chi² with so many degrees of freedom.
+
+    Tables of its p-value do not hold here, as the distances come from estimated mean and covariance.
+    """
+    return float(stats.ks_1samp(squares, lambda x: chdtr(dimensions, x), method="asymp").statistic)
 
 
 def classifier_accuracy(points, others, rng):
@@ -125,48 +136,22 @@ def classifier_accuracy(points, others, rng):
     return float(right / len(labels))
 
 
-def measure_statistics(points, reference, rng):
-    """Every statistic of the joint test of points (n, d), by name; the classifier sees `reference` too."""
-    shape, accuracy = moments(points), classifier_accuracy(points, reference, rng)
-    largest = [np.nanmax(np.abs(values)) for values in (shape.skewness, shape.excess_kurtosis)]
-    white = whiten(fit_normal(points), points)
-    distance = chi_square_distance(squared_distances(white), white.shape[1])
-    values = [mardia_kurtosis(white), mardia_skewness(white), distance, accuracy, *largest]
-    return dict(zip(JOINT + MARGINAL, values, strict=True))
+def radial_features(white):
+    """What single points (n, r) tell of their distribution: (n, 5 + the number of blocks), float64.
 
-
-def joint_test(z, n_surrogates, rng, surrogate=matched_surrogate):
-    """Test z-points (n, d) against surrogates drawn by surrogate(z, n, rng): `NormalityTest`.
-
-    Deviations of each statistic from the mean of z and all surrogates, in their standard deviations, are
-    compared by rank; the joint p-value ranks the largest deviation among the statistics in JOINT, so that
-    looking at four of them costs nothing. If z is normal, p <= 0.05 happens in 5 % of cases, exactly, for
-    matched surrogates whose number is 19, 39, 59 …; the marginal statistics do not decide. For points left by
-    a trimming the surrogate is `trimming.trimmed_surrogate` with their fact. Raises InputError unless there
-    are more points than components. Sources: Westfall and Young 1993 (largest deviation); VIII-066, IX-067.
+    The distance from the centre, on a scale where it is standard normal for normal points (Wilson and
+    Hilferty 1931), and its magnitude; how far the share of each of four blocks of components in the squared
+    length is from an even one; mean magnitude, third and fourth power of the direction's components.
     """
-    n, d = z.shape
-    if n <= d + 1:
-        raise InputError(
-            f"{n} z-points of {d} components all have the same Mahalanobis distance; take more points, or "
-            f"their first {max(n // 4, 1)} principal components."
-        )
-    reference = surrogate(z, n, rng)
-    clouds = chain([z], (surrogate(z, n, rng) for _ in range(n_surrogates)))
-    values = np.array([list(measure_statistics(cloud, reference, rng).values()) for cloud in clouds])
-    return rank_statistics(values)
-
-
-def rank_statistics(values):
-    """`NormalityTest` of statistics (1 + surrogates, JOINT + MARGINAL), those of the data first."""
-    comparisons = [compare_values(column[0], column[1:]) for column in values.T]
-    deviations = np.abs(values - values.mean(axis=0))
-    joint = (deviations / np.maximum(values.std(axis=0), SMALLEST))[:, : len(JOINT)]
-    return NormalityTest(
-        comparisons=dict(zip(JOINT + MARGINAL, comparisons, strict=True)),
-        p_value=float((joint.max(axis=1) >= joint[0].max()).mean()),
-        largest=JOINT[joint[0].argmax()],
-    )
+    r, lengths = white.shape[1], np.maximum(squared_distances(white), SMALLEST) / white.shape[1]
+    radius = (np.cbrt(lengths) - (1 - 2 / (9 * r))) / np.sqrt(2 / (9 * r))
+    directions = white / np.sqrt(lengths)[:, None]
+    squares = np.square(directions)
+    blocks = np.array_split(squares, min(BLOCKS, r), axis=1)
+    shares = [np.abs(block.sum(axis=1) - block.shape[1]) / r for block in blocks]
+    powers = [np.einsum("nr,nr->n", squares, other) / r for other in (directions, squares)]
+    magnitude = np.abs(directions).mean(axis=1)
+    return np.stack([radius, np.abs(radius), *shares, magnitude, *powers], axis=1)
 
 
 def henze_zirkler(points):
@@ -185,37 +170,6 @@ def henze_zirkler(points):
     return float(pairs - cross + n * (1 + 2 * beta_squared) ** (-d / 2))
 
 
-class LogScales(NamedTuple):
-    """Mean, spread, skewness and excess kurtosis of ln s over images; both last are 0 if s is lognormal."""
-
-    mean: float
-    spread: float
-    skewness: float
-    excess_kurtosis: float
-
-
-class ScaledKurtosis(NamedTuple):
-    """Excess kurtosis of the components (r,) before and after dividing by the scale; `expected` after it."""
-
-    before: np.ndarray
-    after: np.ndarray
-    expected: float
-
-
-class BlockScales(NamedTuple):
-    """Scales of blocks of components: how they vary, and whether they are one and the same.
-
-    log_scales (n, b): ln s of each image, from each block alone. spread (b,): their standard deviation
-    without the noise of the estimate. correlation (b, b): of the log scales as estimated. shared (b, b): the
-    same without the noise; 1 for one common scale, 0 for independent ones; NaN where a block has no spread.
-    """
-
-    log_scales: np.ndarray
-    spread: np.ndarray
-    correlation: np.ndarray
-    shared: np.ndarray
-
-
 def image_scales(white):
     """Scale s of each image: √(d² / r) of its squared Mahalanobis distance d² over r components, (n,)."""
     return np.sqrt(squared_distances(white) / white.shape[1])
@@ -229,18 +183,13 @@ def kurtosis_from_spread(spread, dimensions):
     return 3 * (spread**2 - 2 * dimensions) / (dimensions * (dimensions + 2))
 
 
-def spread_from_kurtosis(excess_kurtosis, dimensions):
-    """Standard deviation of d² that the components' excess kurtosis implies in one scale mixture."""
-    return np.sqrt(2 * dimensions + dimensions * (dimensions + 2) * excess_kurtosis / 3)
-
-
 def kurtosis_after_scaling(white):
-    """Excess kurtosis of the components before and after dividing each image by its scale: `ScaledKurtosis`.
+    """Excess kurtosis (r,) of the components before and after dividing by the scales: `ScaledKurtosis`.
 
     The scale that divides a component is measured on all others, so that no large value hides itself. In
     every elliptical distribution the quotient follows Student's t with r − 1 degrees of freedom, whose excess
     kurtosis is `expected`; more is left where one scale does not explain everything. Only directions
-    count, so `surrogates.elliptical_surrogate` has the null distribution. Needs r > 5.
+    count, so `elliptical_surrogate` has the null distribution. Needs r > 5.
     """
     r = white.shape[1]
 
@@ -252,18 +201,21 @@ def kurtosis_after_scaling(white):
 
 
 def log_scales(scales):
-    """Distribution of ln s of the scales (n,): `LogScales`."""
+    """`LogScales` of the scales s (n,): skewness and excess kurtosis are 0 if s is lognormal."""
     logs = np.log(scales)
-    shape = stats.skew(logs), stats.kurtosis(logs)
-    return LogScales(float(logs.mean()), float(logs.std()), *map(float, shape))
+    return LogScales(*map(float, (logs.mean(), logs.std(), stats.skew(logs), stats.kurtosis(logs))))
 
 
 def block_scales(white, blocks):
-    """Scales of the images from each of `blocks`, index arrays or slices of components: `BlockScales`.
+    """`BlockScales`: whether b `blocks`, index arrays or slices of components, have one and the same scale.
 
-    Blocks without common components, e.g. even and odd ones. From m components of a normal direction ln s is
-    off by a noise of variance ψ'(m / 2) / 4, that of the logarithm of chi², independent of s; taking it away
-    leaves the scales' own variances (Spearman's 1904 correction for attenuation).
+    log_scales (n, b): ln s of each image, from each block alone. spread (b,): their standard deviation
+    without the noise of the estimate. correlation (b, b): of the log scales as estimated. shared (b, b): the
+    same without the noise; 1 for one common scale, 0 for independent ones; NaN where a block has no spread.
+
+    The blocks have no common components, e.g. even and odd ones. From m components of a normal direction ln s
+    is off by a noise of variance ψ'(m / 2) / 4, that of the logarithm of chi², independent of s; taking it
+    away leaves the scales' own variances (Spearman's 1904 correction for attenuation).
     """
     parts = [white[:, block] for block in blocks]
     logs = np.log(np.stack([image_scales(part) for part in parts], axis=1))

@@ -7,13 +7,41 @@ from helpers.files import InputError
 CHUNK_ROWS = 8192  # points that are worked on at once: 16 MB in float64 at 256 dimensions
 
 
+def require_points(z_points, fewest, purpose):
+    """Raise InputError unless z_points are finite, of shape (n, d), and n is at least `fewest`.
+
+    `purpose` begins the sentence of the message: what needs so many points.
+    """
+    if np.ndim(z_points) != 2:
+        raise InputError(
+            f"z-points come as an array (n, z_dim), this one has the shape {np.shape(z_points)}."
+        )
+    if len(z_points) < fewest:
+        raise InputError(
+            f"{purpose} needs at least {fewest} z-points, here are {len(z_points)}; encode more images."
+        )
+    require_finite(z_points)
+
+
+def require_finite(values):
+    """Raise InputError where one of `values` is not a finite number."""
+    if not np.isfinite(values).all():
+        raise InputError(
+            "Some z-points are not finite numbers: the training has diverged; train again with a smaller "
+            "learning rate."
+        )
+
+
 def row_slices(n):
     """Slices of at most CHUNK_ROWS rows that together are n rows."""
     return [slice(start, start + CHUNK_ROWS) for start in range(0, n, CHUNK_ROWS)]
 
 
 def map_rows(function, points, width):
-    """Results (n, width), float32, of a `function` that works on each of the points (n, d) by itself."""
+    """Results (n, width), float32, of a `function` that works on each of the points (n, d) by itself.
+
+    Where there are no points yet, `range(n)` stands for them, and the function gets the rows' numbers.
+    """
     results = np.empty((len(points), width), dtype=np.float32)
     for rows in row_slices(len(points)):
         results[rows] = function(points[rows])
@@ -34,12 +62,3 @@ def covariance_about(mean, *clouds):
             centred = points[rows] - mean
             covariance += centred.T @ centred
     return covariance / (sum(map(len, clouds)) - 1)
-
-
-def require_finite(values):
-    """Raise InputError where one of `values` is not a finite number."""
-    if not np.isfinite(values).all():
-        raise InputError(
-            "Some z-points are not finite numbers: the training has diverged; train again with a smaller "
-            "learning rate."
-        )

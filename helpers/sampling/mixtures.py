@@ -1,4 +1,4 @@
-"""Samplers that learn where z-points lie close together: a Gaussian mixture, and one of our own."""
+"""Samplers that learn where z-points lie close together: a Gaussian mixture, and a bootstrap within it."""
 
 import warnings
 from typing import NamedTuple
@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from helpers.latent.covariance import Normal, fit_normal, require_points, unwhiten, whiten
+from helpers.latent.covariance import Normal, fit_normal, unwhiten, whiten
 from helpers.latent.neighbours import nearest_distances
 from helpers.latent.normality import image_scales
-from helpers.latent.pieces import row_slices
+from helpers.latent.pieces import require_points, row_slices
 
 COMPONENTS = 10  # of a mixture; Ghosh et al. 2020 ('From variational to deterministic autoencoders') take 10
 POINTS_PER_DIMENSION = 10  # z-points of each component, on average, for each dimension of the mixture
@@ -58,55 +58,8 @@ def fit_mixture(z_points, n_components=COMPONENTS):
     covariances are shrunk (`shrink`). Without both, few points in many dimensions would make each
     component a flat disc through its own points. Raises InputError with fewer than ten points per component.
     """
-    normal = _fit_whole(z_points, n_components)
-    spread = np.linalg.norm(normal.axes, axis=1)
-    return normal, fit_components(whiten(normal, z_points), spread / spread[0], n_components)[0]
-
-
-def _fit_whole(z_points, n_components):
-    fewest = POINTS_PER_DIMENSION * n_components
-    require_points(z_points, fewest, f"A mixture of {n_components} components")
-    return fit_normal(z_points)
-
-
-def fit_components(features, units, n_components):
-    """Mixture for the leading features (n, p), and a component (n,) of each row, drawn by its probability.
-
-    The features have variance 1; times `units` (p,) they have the proportions in which k-means finds the
-    clusters that the fit starts with. Of more than MOST_POINTS rows the fit sees so many, drawn at random.
-    """
-    chosen = np.sort(np.random.default_rng(SEED).permutation(len(features))[:MOST_POINTS])
-    units = units[: len(chosen) // (POINTS_PER_DIMENSION * n_components)]
-    mixture = GaussianMixture(
-        n_components, tol=SMALLEST_GAIN, reg_covar=FLOOR, max_iter=MOST_STEPS, random_state=SEED
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that still gains a little is good enough
-        mixture.fit(features[chosen, : len(units)] * units)
-    weights = mixture.weights_ / mixture.weights_.sum()
-    roots = np.linalg.cholesky(shrink(weights, mixture.covariances_, len(chosen)))
-    labels = _draw_labels(mixture, features, units)
-    return Mixture(weights, mixture.means_ / units, roots / units[:, None]), labels
-
-
-def _draw_labels(mixture, features, units):
-    """A component (n,) of the mixture for each row of features, drawn by its probability."""
-    rng, labels = np.random.default_rng(SEED), np.empty(len(features), dtype=np.int64)
-    for rows in row_slices(len(features)):
-        sums = np.cumsum(mixture.predict_proba(features[rows, : len(units)] * units), axis=1)
-        labels[rows] = (sums < rng.uniform(size=(len(sums), 1)) * sums[:, -1:]).sum(axis=1)
-    return labels
-
-
-def shrink(weights, covariances, n):
-    """Covariances (k, q, q) of clusters of n points, drawn towards their mean by the share q / (q + n / k).
-
-    The same share for all, so that the covariance of the whole stays as it is. `weights` (k,) are the
-    clusters' shares of the points.
-    """
-    clusters, dimensions = covariances.shape[:2]
-    share = dimensions / (dimensions + n / clusters)
-    return (1 - share) * covariances + share * np.einsum("k,kij->ij", weights, covariances)
+    normal, units = _fit_whole(z_points, n_components)
+    return normal, fit_components(whiten(normal, z_points), units, n_components)[0]
 
 
 def draw_mixture(fitted, n, rng):
@@ -117,41 +70,34 @@ def draw_mixture(fitted, n, rng):
     return unwhiten(normal, _centres(mixture, labels, len(normal.axes)) + _shape(mixture, labels, noise))
 
 
-def _centres(mixture, labels, p):
-    """Means (n, p), float32, of the components `labels` (n,)."""
-    beyond = p - mixture.means.shape[1]
-    return np.pad(mixture.means, ((0, 0), (0, beyond))).astype(np.float32)[labels]
-
-
-def _shape(mixture, labels, noise):
-    """Normal noise (n, p) with the covariances of the components `labels` (n,)."""
-    shaped, q = noise.copy(), mixture.means.shape[1]
-    for label, root in enumerate(mixture.roots.astype(np.float32)):
-        rows = labels == label
-        shaped[rows, :q] = noise[rows, :q] @ root.T
-    return shaped
-
-
 def fit_bootstrap(z_points, n_components=COMPONENTS):
     """Smoothed bootstrap of scales and directions of z_points (n, d) within a Gaussian mixture, calibrated.
 
-    A z-point's scale is that of `scale_mixture.image_scales`, its direction what whitened coordinates are
-    when divided by it. Their mixture is that of `fit_mixture`, with the log scale as first
-    feature. A draw takes the features of a z-point, moves them towards the mean of their component, and
-    adds noise with the component's covariance, so much that the features keep theirs. The share of
-    noise is sought such that draws lie as far from the nearest z-point (median) as left-out z-points do: as
-    new as new images are. All noise would be the mixture itself; less keeps more of what normal components
-    do not know. With n <= d points all scales are the same. Source: our own; Silverman and Young
-    1987 for the smoothed bootstrap.
+    A z-point's scale is that of `normality.image_scales`, its direction what whitened coordinates are when
+    divided by it. Their mixture is that of `fit_mixture`, with the log scale as first feature. A draw takes
+    the features of a z-point, moves them towards the mean of their component, and adds noise with the
+    component's covariance, so much that the features keep theirs. The share of noise is sought such that
+    draws lie as far from the nearest z-point (median) as left-out z-points do: as new as new images are. All
+    noise would be the mixture itself; less keeps more of what normal components do not know. With n <= d
+    points all scales are the same. Source: our own; Silverman and Young 1987 for the smoothed bootstrap.
     """
-    normal = _fit_whole(z_points, n_components)
+    normal, units = _fit_whole(z_points, n_components)
     features, log_scale = split_scales(whiten(normal, z_points))
-    spread = np.linalg.norm(normal.axes, axis=1)
-    mixture, labels = fit_components(features, np.append(1, spread / spread[0]), n_components)
+    mixture, labels = fit_components(features, np.append(1, units), n_components)
     for rows in row_slices(len(features)):  # in place: they are as large as the z-points
         features[rows] -= _centres(mixture, labels[rows], features.shape[1])
     bootstrap = Bootstrap(normal, log_scale, mixture, labels, deviations=features, noise=1.0)
     return bootstrap._replace(noise=_calibrate(bootstrap, z_points))
+
+
+def draw_bootstrap(bootstrap, n, rng):
+    """z-vectors from a smoothed bootstrap of scales and directions."""
+    rows, (mean, spread) = rng.integers(len(bootstrap.labels), size=n), bootstrap.log_scale
+    labels, deviations = bootstrap.labels[rows], bootstrap.deviations[rows]
+    noise = _shape(bootstrap.mixture, labels, rng.standard_normal(deviations.shape, dtype=np.float32))
+    features = _centres(bootstrap.mixture, labels, deviations.shape[1])
+    features += np.float32(np.sqrt(1 - bootstrap.noise**2)) * deviations + np.float32(bootstrap.noise) * noise
+    return unwhiten(bootstrap.normal, np.exp(mean + spread * features[:, :1]) * features[:, 1:])
 
 
 def split_scales(coordinates):
@@ -170,7 +116,10 @@ def split_scales(coordinates):
 
 def _calibrate(bootstrap, z_points):
     """Share of noise at which draws are as far from the nearest z-point as left-out z-points are."""
-    wanted, low, high = _held_out_distance(z_points), 0.0, 1.0
+    left_out = np.zeros(len(z_points), dtype=bool)
+    left_out[:: max(len(z_points) // CALIBRATION_POINTS, 4)] = True
+    wanted = np.median(nearest_distances(z_points[left_out], z_points[~left_out]))
+    low, high = 0.0, 1.0
     for _ in range(CALIBRATION_STEPS):
         noise = (low + high) / 2
         rng = np.random.default_rng(SEED)
@@ -180,18 +129,58 @@ def _calibrate(bootstrap, z_points):
     return high
 
 
-def _held_out_distance(z_points):
-    """Median distance of some z-points, evenly spread over the rows, to the nearest of all others."""
-    left_out = np.zeros(len(z_points), dtype=bool)
-    left_out[:: max(len(z_points) // CALIBRATION_POINTS, 4)] = True
-    return np.median(nearest_distances(z_points[left_out], z_points[~left_out]))
+def _fit_whole(z_points, n_components):
+    """Normal distribution of the z-points; spread (r,) along its axes in units of the first one's."""
+    fewest = POINTS_PER_DIMENSION * n_components
+    require_points(z_points, fewest, f"A mixture of {n_components} components")
+    normal = fit_normal(z_points)
+    spread = np.linalg.norm(normal.axes, axis=1)
+    return normal, spread / spread[0]
 
 
-def draw_bootstrap(bootstrap, n, rng):
-    """z-vectors from a smoothed bootstrap of scales and directions."""
-    rows, (mean, spread) = rng.integers(len(bootstrap.labels), size=n), bootstrap.log_scale
-    labels, deviations = bootstrap.labels[rows], bootstrap.deviations[rows]
-    noise = _shape(bootstrap.mixture, labels, rng.standard_normal(deviations.shape, dtype=np.float32))
-    features = _centres(bootstrap.mixture, labels, deviations.shape[1])
-    features += np.float32(np.sqrt(1 - bootstrap.noise**2)) * deviations + np.float32(bootstrap.noise) * noise
-    return unwhiten(bootstrap.normal, np.exp(mean + spread * features[:, :1]) * features[:, 1:])
+def fit_components(features, units, n_components):
+    """Mixture for the leading features (n, p), and a component (n,) of each row, drawn by its probability.
+
+    The features have variance 1; times `units` (p,) they have the proportions in which k-means finds the
+    clusters that the fit starts with. Of more than MOST_POINTS rows the fit sees so many, drawn at random.
+    """
+    chosen = np.sort(np.random.default_rng(SEED).permutation(len(features))[:MOST_POINTS])
+    units = units[: len(chosen) // (POINTS_PER_DIMENSION * n_components)]
+    mixture = GaussianMixture(
+        n_components, tol=SMALLEST_GAIN, reg_covar=FLOOR, max_iter=MOST_STEPS, random_state=SEED
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that still gains a little is good enough
+        mixture.fit(features[chosen, : len(units)] * units)
+    weights = mixture.weights_ / mixture.weights_.sum()
+    roots = np.linalg.cholesky(shrink(weights, mixture.covariances_, len(chosen)))
+    rng, labels = np.random.default_rng(SEED), np.empty(len(features), dtype=np.int64)
+    for rows in row_slices(len(features)):
+        sums = np.cumsum(mixture.predict_proba(features[rows, : len(units)] * units), axis=1)
+        labels[rows] = (sums < rng.uniform(size=(len(sums), 1)) * sums[:, -1:]).sum(axis=1)
+    return Mixture(weights, mixture.means_ / units, roots / units[:, None]), labels
+
+
+def shrink(weights, covariances, n):
+    """Covariances (k, q, q) of clusters of n points, drawn towards their mean by the share q / (q + n / k).
+
+    The same for all, so that the covariance of the whole stays. `weights` (k,): the clusters' shares.
+    """
+    clusters, dimensions = covariances.shape[:2]
+    share = dimensions / (dimensions + n / clusters)
+    return (1 - share) * covariances + share * np.einsum("k,kij->ij", weights, covariances)
+
+
+def _centres(mixture, labels, p):
+    """Means (n, p), float32, of the components `labels` (n,)."""
+    beyond = p - mixture.means.shape[1]
+    return np.pad(mixture.means, ((0, 0), (0, beyond))).astype(np.float32)[labels]
+
+
+def _shape(mixture, labels, noise):
+    """Normal noise (n, p) with the covariances of the components `labels` (n,)."""
+    shaped, q = noise.copy(), mixture.means.shape[1]
+    for label, root in enumerate(mixture.roots.astype(np.float32)):
+        rows = labels == label
+        shaped[rows, :q] = noise[rows, :q] @ root.T
+    return shaped

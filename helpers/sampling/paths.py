@@ -7,19 +7,6 @@ from helpers.files import InputError
 SMALLEST_SINE = 1e-6  # of the angle between two directions: below, no single arc leads from one to the other
 
 
-def line_in_plane(start, plane, ends, shares, pca=None):
-    """Straight path (m, d), float32, that changes only two coordinates of `start` (d,).
-
-    `plane` names the two components, `ends` (2, 2) their values at shares 0 and 1 of the way; `shares` (m,).
-    With `pca` both are those of the principal components, from their mean. Source: post VI.
-    """
-    directions = np.eye(len(start))[list(plane)] if pca is None else pca.components[list(plane)]
-    origin = np.zeros(len(start)) if pca is None else pca.mean
-    first, last = np.asarray(ends, dtype=np.float64)
-    positions = first + np.multiply.outer(np.asarray(shares), last - first)
-    return (start + (positions - (start - origin) @ directions.T) @ directions).astype(np.float32)
-
-
 def interpolate_linear(start, end, shares):
     """Points (m, d), float32, at `shares` (m,) of the straight way from `start` to `end`, each (d,).
 
@@ -34,8 +21,7 @@ def interpolate_spherical(start, end, shares, centre=0.0):
 
     The direction turns evenly and the distance from the centre changes evenly, so that the path does not cut
     through the emptier middle as a straight one does. With arrays (m, d) each row has a way of its own.
-    Raises InputError where the two lie on opposite sides of the centre, or one at the centre. Source:
-    Shoemake 1985, White 2016.
+    InputError for ends on opposite sides of the centre, or at it. Source: Shoemake 1985, White 2016.
     """
     offsets = [np.asarray(point, dtype=np.float64) - centre for point in (start, end)]
     lengths = [np.linalg.norm(offset, axis=-1, keepdims=True) for offset in offsets]
@@ -53,6 +39,40 @@ def interpolate_spherical(start, end, shares, centre=0.0):
     return (centre + distances * directions / np.sin(angle)).astype(np.float32)
 
 
+def line_in_plane(start, plane, ends, shares, pca=None):
+    """Straight path (m, d), float32, that changes only two coordinates of `start` (d,).
+
+    `plane` names the two components, `ends` (2, 2) their values at shares 0 and 1 of the way; `shares` (m,).
+    With `pca` both are those of the principal components, from their mean. Source: post VI.
+    """
+    directions = np.eye(len(start))[list(plane)] if pca is None else pca.components[list(plane)]
+    origin = np.zeros(len(start)) if pca is None else pca.mean
+    first, last = np.asarray(ends, dtype=np.float64)
+    positions = first + np.multiply.outer(np.asarray(shares), last - first)
+    return (start + (positions - (start - origin) @ directions.T) @ directions).astype(np.float32)
+
+
+def steps_along(start, direction, lengths):
+    """Points (m, d), float32: `start` (d,) moved by `lengths` (m,) times the vector `direction` (d,)."""
+    return (start + np.multiply.outer(np.asarray(lengths), direction)).astype(np.float32)
+
+
+def random_walks(start, lengths, n_directions, rng):
+    """Points (n_directions, m, d), float32: `start` (d,) moved by `lengths` (m,) in random directions.
+
+    The directions are drawn evenly from the sphere; each is kept for all lengths. Source: XIII-104, CII-009.
+    """
+    directions = random_steps(np.zeros((n_directions, len(start))), np.ones(n_directions), rng)
+    return np.stack([steps_along(start, direction, lengths) for direction in directions])
+
+
+def random_steps(z, lengths, rng):
+    """Each z-point (n, z_dim) moved by its length (n,) in a direction drawn evenly from the sphere."""
+    directions = rng.standard_normal(z.shape)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return (z + lengths[:, None] * directions).astype(np.float32)
+
+
 def attribute_vectors(z_points, attributes):
     """Mean z-point with minus mean z-point without each attribute: (a, d), float32.
 
@@ -68,25 +88,3 @@ def attribute_vectors(z_points, attributes):
         )
     sums, total = with_it.T @ z_points, z_points.sum(axis=0, dtype=np.float64)
     return (sums / counts - (total - sums) / (len(z_points) - counts)).astype(np.float32)
-
-
-def steps_along(start, direction, lengths):
-    """Points (m, d), float32: `start` (d,) moved by `lengths` (m,) times the vector `direction` (d,)."""
-    return (start + np.multiply.outer(np.asarray(lengths), direction)).astype(np.float32)
-
-
-def random_walks(start, lengths, n_directions, rng):
-    """Points (n_directions, m, d), float32: `start` (d,) moved by `lengths` (m,) in random directions.
-
-    The directions are drawn evenly from the sphere; each is kept for all lengths. Source: XIII-104, CII-009.
-    """
-    origins = np.zeros((n_directions, len(start)))
-    directions = random_steps(origins, np.ones(n_directions), rng)
-    return np.stack([steps_along(start, direction, lengths) for direction in directions])
-
-
-def random_steps(z, lengths, rng):
-    """Each z-point (n, z_dim) moved by its length (n,) in a direction drawn evenly from the sphere."""
-    directions = rng.standard_normal(z.shape)
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return (z + lengths[:, None] * directions).astype(np.float32)

@@ -15,7 +15,8 @@ from scipy.integrate import quad
 from scipy.special import erf, ndtr, ndtri
 from scipy.stats import chi2
 
-from helpers.latent.covariance import Normal, fit_normal, require_points, squared_distances, unwhiten, whiten
+from helpers.latent.covariance import Normal, fit_normal, squared_distances, unwhiten, whiten
+from helpers.latent.pieces import require_points
 from helpers.latent.surrogates import uniform_box
 from helpers.sampling.mixtures import draw_bootstrap, draw_mixture, fit_bootstrap, fit_mixture
 
@@ -34,13 +35,6 @@ class Sampler(NamedTuple):
     def __call__(self, z_points, n, rng):
         """Draw n z-vectors (n, z_dim), float32, after fitting to z_points (m, z_dim)."""
         return self.draw(self.fit(z_points), n, rng)
-
-
-class Elliptical(NamedTuple):
-    """A normal distribution and the Mahalanobis distances (n,) of the points that it was fitted to."""
-
-    normal: Normal
-    distances: np.ndarray
 
 
 def fit_dimension(z_points):
@@ -74,12 +68,12 @@ def fit_zero_mean(z_points):
 
 
 def fit_elliptical(z_points):
-    """Mean, covariance and Mahalanobis distances of z_points (n, d), which must be at least 2.
+    """Normal distribution of z_points (n, d), at least 2, and their Mahalanobis distances (n,).
 
     With n <= d points all distances are the same, whatever the points.
     """
     normal = fit_normal(z_points)
-    return Elliptical(normal, np.sqrt(squared_distances(whiten(normal, z_points))))
+    return normal, np.sqrt(squared_distances(whiten(normal, z_points)))
 
 
 def draw_standard_normal(z_dim, n, rng):
@@ -97,23 +91,25 @@ def draw_gaussian(normal, n, rng):
     return unwhiten(normal, rng.standard_normal((n, len(normal.axes)), dtype=np.float32))
 
 
-def draw_elliptical(elliptical, n, rng):
+def draw_elliptical(fitted, n, rng):
     """z-vectors with measured Mahalanobis distances, in directions drawn evenly.
 
     `surrogates.elliptical_surrogate` in two steps, and each vector draws its distance by itself.
     """
-    return _at_distances(elliptical.normal, rng.choice(elliptical.distances, n), rng)
+    normal, distances = fitted
+    return _at_distances(normal, rng.choice(distances, n), rng)
 
 
-def draw_truncated(elliptical, n, rng, share=TRUNCATED_SHARE):
+def draw_truncated(fitted, n, rng, share=TRUNCATED_SHARE):
     """z-vectors from the normal distribution within a Mahalanobis radius that holds `share` of the z-points.
 
     The squared distance of a normal vector has a chi-squared distribution with as many degrees of freedom
     as there are axes; it is drawn by its quantiles up to the squared radius.
     """
-    freedom, radius = len(elliptical.normal.axes), np.quantile(elliptical.distances, share)
-    quantiles = rng.uniform(size=n) * chi2.cdf(radius**2, freedom)
-    return _at_distances(elliptical.normal, np.sqrt(chi2.ppf(quantiles, freedom)), rng)
+    normal, distances = fitted
+    squared = chi2(len(normal.axes))
+    quantiles = rng.uniform(size=n) * squared.cdf(np.quantile(distances, share) ** 2)
+    return _at_distances(normal, np.sqrt(squared.ppf(quantiles)), rng)
 
 
 def _at_distances(normal, distances, rng):
@@ -136,15 +132,13 @@ def draw_in_ellipses(normal, n, rng, n_std=ELLIPSE_STD, evenly=False):
     for row in coordinates:
         limits = np.sqrt(n_std**2 - largest)
         shares = rng.uniform(size=n)
-        row[:] = (2 * shares - 1) * limits if evenly else _within(limits, shares)
+        if evenly:
+            row[:] = (2 * shares - 1) * limits
+        else:
+            outside = ndtr(-limits)
+            row[:] = ndtri(outside + shares * (1 - 2 * outside)).clip(-limits, limits)
         np.maximum(largest, row**2, out=largest)
     return unwhiten(normal, rng.permuted(coordinates.T, axis=1))
-
-
-def _within(limits, shares):
-    """Values (n,) of the normal distribution truncated to ±limits (n,), at `shares` (n,) of its weight."""
-    outside = ndtr(-limits)
-    return ndtri(outside + shares * (1 - 2 * outside)).clip(-limits, limits)
 
 
 def inside_all_ellipses(coordinates, n_std):
@@ -159,8 +153,7 @@ def inside_all_ellipses(coordinates, n_std):
 def normal_share_inside(n_std, dimensions):
     """Share of the normal distribution in `dimensions` >= 2 inside the n_std ellipses of all pairs.
 
-    Exact: the integral over the largest coordinate m, with all others below it and below √(n_std² − m²).
-    Source: post X, VIII-063.
+    Exact: an integral over the largest coordinate m; the others are below m and √(n_std² − m²). For VIII-063.
     """
 
     def density(m):
