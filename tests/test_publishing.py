@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import archives
@@ -15,26 +16,21 @@ import keras
 import pytest
 from test_drive_workspace import content, epochs_in, published, write_epoch
 
-from helpers.drive import exchange, mount, results
-from helpers.drive.results import EpochPublisher
+from helpers.drive import mount, results
 from helpers.models import images, networks, training
 from tools.colab_stand_in.drive_faults import FaultyDrive, installed
 
 
 def train(packed, folder, mydrive, epochs):
     """Train a small network up to so many epochs, each of them published; its log."""
+    results.counterpart = lambda folder: Path(mydrive)
     training.choose_precision("float32")
     keras.utils.set_random_seed(7)
     autoencoder = networks.Autoencoder(z_dim=8, filters=(4, 6, 8, 8))
     batches = images.ImageBatches(packed, "train", 8, shuffle=True, flip=True, seed=7)
     valid = images.ImageBatches(packed, "valid", 6)
-    fit_really = autoencoder.fit
-
-    def fit(*arguments, callbacks, **options):
-        return fit_really(*arguments, callbacks=[*callbacks, EpochPublisher(folder, mydrive)], **options)
-
-    autoencoder.fit = fit
-    return training.fit(autoencoder, batches, valid, epochs, folder, 0.01)
+    publish = results.background_publisher(folder)
+    return training.fit(autoencoder, batches, valid, epochs, folder, 0.01, publish)
 
 
 @pytest.fixture
@@ -42,73 +38,98 @@ def sides(tmp_path, monkeypatch):
     """MyDrive and the folder of a training."""
     monkeypatch.setattr(mount, "time", SimpleNamespace(sleep=lambda seconds: None))
     (tmp_path / "MyDrive").mkdir()
+    monkeypatch.setattr(results, "counterpart", lambda folder: tmp_path / "MyDrive")
     return tmp_path / "MyDrive", tmp_path / "autoencoder"
+
+
+def test_where_nothing_is_kept_there_is_nothing_to_publish(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "counterpart", lambda folder: None)
+    assert results.background_publisher(tmp_path) is None
 
 
 def test_every_epoch_is_published(sides):
     mydrive, folder = sides
-    publisher = EpochPublisher(folder, mydrive / "ae")
+    publish = results.background_publisher(folder)
+    assert publish(wait=True)
     for epoch in range(1, 5):
         write_epoch(folder, epoch)
-        publisher.on_epoch_end(epoch - 1)
-        publisher.job.result()
-        assert published(mydrive / "ae") == content(folder)
-    publisher.on_train_end()
-    assert publisher.flush()
+        publish()
+        assert publish(wait=True)
+        assert published(mydrive) == content(folder)
 
 
 def test_training_does_not_wait_and_the_latest_epoch_arrives(sides, monkeypatch):
     mydrive, folder = sides
     may_go_on, calls = threading.Event(), []
-    publish_really = exchange.publish_folder
+    publish_really = results.publish_folder
 
     def publish_slowly(*arguments):
         calls.append(epochs_in(folder))
         assert may_go_on.wait(30)
         return publish_really(*arguments)
 
-    monkeypatch.setattr(exchange, "publish_folder", publish_slowly)
-    publisher = EpochPublisher(folder, mydrive)
+    monkeypatch.setattr(results, "publish_folder", publish_slowly)
+    publish = results.background_publisher(folder)
     for epoch in range(1, 7):
         write_epoch(folder, epoch)
-        publisher.on_epoch_end(epoch - 1)  # would never return if it waited
+        publish()  # would never return if it waited
     assert not (mydrive / "published.json").exists()
     may_go_on.set()
-    assert publisher.flush()
+    assert publish(wait=True)
     assert published(mydrive) == content(folder) and epochs_in(folder) == 6
     assert len(calls) <= 2
 
 
-def test_errors_are_said_once_and_made_up_for(sides, capfd):
+def wait_for(condition):
+    """Wait until a condition holds, 30 s at most."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("it took too long")
+
+
+def test_errors_are_said_once_and_made_up_for(sides, monkeypatch):
     mydrive, folder = sides
-    publisher = EpochPublisher(folder, mydrive)
+    told, ends = [], []
+    publish_really = results.publish_folder
+
+    def publish_counted(*arguments):
+        try:
+            return publish_really(*arguments)
+        finally:
+            ends.append(arguments)
+
+    monkeypatch.setattr(results, "publish_folder", publish_counted)
+    monkeypatch.setattr(results, "note", told.append)
+    publish = results.background_publisher(folder)
     with installed(FaultyDrive(mydrive)) as faulty:
         faulty.gone = range(1, 10**9)
         for epoch in range(1, 4):
             write_epoch(folder, epoch)
-            publisher.on_epoch_end(epoch - 1)
-            publisher.job.result()
-        told = capfd.readouterr().err
-        assert told.count("\n") == 1 and "does not answer" in told and "the next epoch" in told
+            publish()
+            wait_for(lambda epoch=epoch: len(ends) == epoch)
+        wait_for(lambda: told)
+        assert len(told) == 1 and "does not answer" in told[0] and "the next epoch" in told[0]
         faulty.gone = range(0)
         write_epoch(folder, 4)
-        publisher.on_epoch_end(3)
-        publisher.job.result()
-        assert "all epochs" in capfd.readouterr().err
+        publish()
+        wait_for(lambda: len(told) == 2)
+        assert "all epochs" in told[1]
     assert published(mydrive) == content(folder)
 
 
 def test_what_failed_last_is_tried_again_at_the_end(sides, capfd):
     mydrive, folder = sides
-    publisher = EpochPublisher(folder, mydrive)
+    publish = results.background_publisher(folder)
     with installed(FaultyDrive(mydrive)) as faulty:
         faulty.gone = range(1, 10**9)
         write_epoch(folder, 1)
-        publisher.on_epoch_end(0)
-        assert not publisher.flush()
+        publish()
+        assert not publish(wait=True)
         assert "publish them" in capfd.readouterr().err
         faulty.gone = range(0)
-        publisher.on_train_end()
+        assert publish(wait=True)
     assert published(mydrive) == content(folder)
 
 
