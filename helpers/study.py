@@ -178,7 +178,7 @@ class Study:
         `also`: ids of rows that a later notebook measures and this one mentions.
         """
         posts.save_measurements(self.home, self.notebook, self.values, self.units)
-        results.publish_workspace(self.home)
+        results.publish(self.home)
         number = self.notebook[:2] if self.notebook[:2].isdigit() else self.notebook
         images = len(self.rows("train"))
         return posts.comparison_table(self.values, number, images, self.on_celeba, also)
@@ -217,7 +217,7 @@ def ensure_images(data, profile):
         images = resolve_data(data)
         prepare(images, workspace / "images", crop=suggest_crop(images), limit=profile.image_limit)
     if new:
-        results.publish_workspace(workspace)
+        results.publish(workspace)
     return workspace / "images"
 
 
