@@ -15,7 +15,6 @@ from nbclient import NotebookClient
 from helpers.explorer import picture, widgets
 from helpers.explorer import space as space_module
 from helpers.explorer.space import Settings
-from helpers.figures import style
 from helpers.figures.style import COLOURS
 from helpers.files import InputError, project_root
 from helpers.latent.fits import trim_outliers
@@ -214,7 +213,7 @@ def test_a_sampler_gets_no_more_points_than_it_can_be_waited_for(space, monkeypa
 
 
 def test_all_samplers_of_the_series_can_be_chosen(space, monkeypatch):
-    monkeypatch.setattr(style, "show_faces", lambda rows, title: plt.figure(figsize=(1, 1)))
+    monkeypatch.setattr(picture, "show_faces", lambda rows, title: plt.subplots(figsize=(1, 1))[0])
     decoder = Decoder()
     live = build(space, decoder, samplers=samplers_module.SAMPLERS)
     for number, name in enumerate(samplers_module.SAMPLERS, start=2):

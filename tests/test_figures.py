@@ -1,3 +1,4 @@
+import re
 from base64 import b64decode
 from io import BytesIO
 
@@ -6,12 +7,15 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
+from scipy.spatial.distance import pdist
 
 from helpers.figures import curves as curves_module
 from helpers.figures import style
+from helpers.files import project_root
 from helpers.models.networks import build_decoder, build_encoder
 from helpers.monitor import readings
 from helpers.monitor.watch import Sample
+from helpers.sampling.samplers import SAMPLERS
 
 RNG = np.random.default_rng(0)
 LOG = [{"epoch": n, "total_loss": 100 / n, "val_total_loss": 110 / n} for n in range(1, 6)]
@@ -43,11 +47,54 @@ def test_every_plot_names_its_axes_and_lines(name):
     assert len(axis.get_legend().get_texts()) >= 2
 
 
+def to_lab(colours):
+    """CIELAB coordinates (n, 3) of colours, for white light D65; 2 apart can just be told apart."""
+    rgb = np.array([to_rgb(colour) for colour in colours])
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = linear @ (to_xyz / to_xyz.sum(axis=1, keepdims=True)).T
+    x, y, z = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / 3 / (6 / 29) ** 2 + 4 / 29).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+def test_every_colour_means_one_thing_in_the_whole_series():
+    colours = [*style.COLOURS.values(), *style.OTHERS, style.HIGHLIGHT]
+    assert pdist(to_lab(colours)).min() > 12
+    names = {style.SAME_QUANTITY.get(name, name) for name in SAMPLERS}
+    assert len(names) == len(SAMPLERS) <= len(style.MARKERS)
+    together = {
+        "samplers": names,
+        "parts": curves_module.LAYERS,
+        "memory": ("this process", "the whole machine", "VRAM of the GPU"),
+        "clouds": ("autoencoder", "tiny-KL VAE", "fact-5 VAE", "surrogate", "elliptical surrogate", "post"),
+    }
+    for group in together.values():
+        assert pdist(to_lab([style.COLOURS[name] for name in group])).min() > 20
+    sources = [path for path in project_root().glob("helpers/**/*.py") if path.name != "style.py"]
+    assert not [path for path in sources if re.search("['\"]#[0-9A-Fa-f]{3,8}['\"]", path.read_text("utf-8"))]
+
+
+def test_labels_that_name_a_quantity_have_its_colour():
+    expected = {
+        "held out": "held out",
+        "N(0, 1)": "N(0, 1)",
+        "chi², N(0, 1)": "N(0, 1)",
+        "seed 1, from noise, train": "train",
+        "bootstrap, noise 0": "bootstrap",
+        "gaussian": "surrogate",
+        "autoencoder\nperplexity 30": "autoencoder",
+    }
+    for label, name in expected.items():
+        assert style.colour_of(label) == style.COLOURS[name]
+    assert style.colour_of("something else") == style.OTHERS[0]
+
+
 def test_a_quantity_keeps_its_colour():
-    loss = {line.get_label(): line.get_color() for line in draw("loss").axes[0].lines}
-    errors = {patch.get_label(): patch.get_edgecolor() for patch in draw("errors").axes[0].patches}
-    assert to_rgba(loss["held out"]) == errors["held out"]
-    assert len(set(style.COLOURS.values())) == len(style.COLOURS)
+    loss, errors = (
+        {line.get_label(): line.get_color() for line in draw(name).axes[0].lines}
+        for name in ("loss", "errors")
+    )
+    assert to_rgba(loss["held out"]) == to_rgba(errors["held out"]) == to_rgba(style.COLOURS["held out"])
 
 
 def test_radii_are_drawn_as_counts():

@@ -51,24 +51,26 @@ def test_pca_coordinates_belong_to_the_same_points(z, space):
 @pytest.mark.parametrize("fact", [1.35, np.inf])
 def test_a_section_has_density_ellipse_and_share_of_the_points_left(z, space, coordinates, fact):
     section = space_module.cut_cloud(space.data, Settings(coordinates, 4, 1, fact))
+    plane, mean = section.plane, section.normal.mean
+    covariance = section.normal.axes.T @ section.normal.axes
     kept = z[trim_outliers(z, fact)]
     points = (transform_pca(fit_pca(z), kept) if coordinates == "PCA" else kept)[:, [4, 1]]
-    assert section.mean == pytest.approx(points.mean(axis=0), abs=1e-4)
-    assert section.covariance == pytest.approx(np.cov(points.T), rel=1e-4, abs=1e-4)
+    assert mean == pytest.approx(points.mean(axis=0), abs=1e-4)
+    assert covariance == pytest.approx(np.cov(points.T), rel=1e-4, abs=1e-4)
     for n_std in (0.5, 2, 3):
-        expected = coverage(points, section.mean, section.covariance, n_std)
+        expected = coverage(points, mean, covariance, n_std)
         assert space_module.share_within(section, n_std) == pytest.approx(expected, abs=1.5 / len(points))
-    rows, columns = np.arange(5, space_module.GRID, 13), np.arange(2, space_module.GRID, 17)
-    positions = np.stack(np.meshgrid(section.x[columns], section.y[rows]), axis=0).reshape(2, -1)
+    rows, columns = np.arange(5, space_module.CELLS, 13), np.arange(2, space_module.CELLS, 17)
+    positions = np.stack(np.meshgrid(plane.x[columns], plane.y[rows]), axis=0).reshape(2, -1)
     expected = gaussian_kde(points.T)(positions).reshape(len(rows), len(columns))
-    found = section.density[np.ix_(rows, columns)]
-    assert np.abs(found - expected).max() < 0.002 * section.density.max()
+    found = plane.density[np.ix_(rows, columns)]
+    assert np.abs(found - expected).max() < 0.002 * plane.density.max()
 
 
 def test_contours_enclose_what_ellipses_enclose_of_a_normal_plane(space):
-    section = space_module.cut_cloud(space.surrogate, Settings())
-    total = section.density.sum()
-    shares = sorted(section.density[section.density >= level].sum() / total for level in section.levels)
+    plane = space_module.cut_cloud(space.surrogate, Settings()).plane
+    total = plane.density.sum()
+    shares = sorted(plane.density[plane.density >= level].sum() / total for level in plane.levels)
     assert shares == pytest.approx([0.393, 0.865, 0.989], abs=0.01)
 
 
@@ -129,7 +131,7 @@ def test_fewer_points_than_dimensions_leave_as_many_principal_axes_as_there_are(
     shapes = {name: rows.shape for name, rows in space.data.coordinates.items()}
     assert shapes == {"original": (20, 12), "PCA": (11, 12)}
     section = space_module.cut_cloud(space.data, Settings("PCA", 10, 0))
-    assert np.isfinite(section.density).all()
+    assert np.isfinite(section.plane.density).all()
     with pytest.raises(InputError, match="0 to 10"):
         space_module.require_plane(space, Settings("PCA", 11, 0))
 

@@ -4,26 +4,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers.density import contour_levels, kde_2d
-from helpers.ellipses import expected_coverage
+from helpers.density import Plane, plane_density
 from helpers.files import InputError
 from helpers.latent.covariance import (
     Normal,
     Pca,
+    fit_normal,
     fit_pca,
+    mahalanobis_distances,
     principal_axes,
-    require_points,
     transform_pca,
-    whiten,
 )
 from helpers.latent.fits import largest_deviations
-from helpers.latent.pieces import row_lengths, row_slices
+from helpers.latent.pieces import require_points, row_slices
 from helpers.latent.surrogates import matched_surrogate
 
 COORDINATES = ("original", "PCA")  # components of z as the encoder gives them, or principal components
 SCATTERED_POINTS = 3000  # of each cloud in a scatter plot; all others count, but are not drawn
 FEWEST_POINTS = 10  # with which a density is worth drawing
-GRID = 100  # cells along each axis of a plane's density
+CELLS = 100  # cells along each axis of a plane's density
 CONTOUR_STDS = (1.0, 2.0, 3.0)  # contours enclose what ellipses of so many sigma enclose of a normal plane
 
 
@@ -70,20 +69,16 @@ class Space(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A cloud in one plane: mean (2,), covariance (2, 2) and density of the m points left after trimming.
+    """A cloud in one plane: the normal distribution and the density of the m points left after trimming.
 
-    distances (m,), float32: of these points from their mean, in sigma, that is Mahalanobis distances.
-    density (GRID, GRID) at (x[j], y[i]); levels (3,): its contours for CONTOUR_STDS. shown and
-    dropped, each (2, some): points for a scatter plot, left and trimmed ones.
+    distances (m,): of these points from their mean, in sigma, that is Mahalanobis distances. plane: density
+    (CELLS, CELLS), and the levels (3,) of its contours for CONTOUR_STDS. shown and dropped, each (2, some):
+    points for a scatter plot, left and trimmed ones.
     """
 
-    mean: np.ndarray
-    covariance: np.ndarray
+    normal: Normal
     distances: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    density: np.ndarray
-    levels: np.ndarray
+    plane: Plane
     shown: np.ndarray
     dropped: np.ndarray
 
@@ -100,8 +95,7 @@ def prepare_space(z, seed=1):
     normal = Normal(pca.mean, principal_axes(pca))
     data = order_cloud(z, pca, len(normal.axes), rng)
     surrogate = order_cloud(matched_surrogate(z, len(z), rng), pca, len(normal.axes), rng)
-    distances = row_lengths(lambda rows: whiten(normal, rows), z)
-    return Space(data, surrogate, pca, normal, float(np.median(distances)))
+    return Space(data, surrogate, pca, normal, float(np.median(mahalanobis_distances(normal, z))))
 
 
 def order_cloud(z, pca, n_components, rng):
@@ -123,18 +117,15 @@ def count_left(cloud, fact):
 
 def require_plane(space, settings):
     """Raise InputError where the settings name no plane of this space."""
-    if settings.coordinates not in COORDINATES:
-        raise InputError(
-            f"There are no coordinates '{settings.coordinates}'; choose {' or '.join(COORDINATES)}."
-        )
-    count = len(space.data.coordinates[settings.coordinates])
-    for number in (settings.first, settings.second):
-        if not 0 <= number < count:
-            raise InputError(
-                f"There is no {settings.coordinates} component {number}; choose 0 to {count - 1}."
-            )
-    if settings.first == settings.second:
-        raise InputError(f"A plane needs two axes; both are component {settings.first}: change one of them.")
+    coordinates, first, second = settings[:3]
+    if coordinates not in COORDINATES:
+        raise InputError(f"There are no coordinates '{coordinates}'; choose {' or '.join(COORDINATES)}.")
+    last = len(space.data.coordinates[coordinates]) - 1
+    for number in (first, second):
+        if not 0 <= number <= last:
+            raise InputError(f"There is no {coordinates} component {number}; choose 0 to {last}.")
+    if first == second:
+        raise InputError(f"A plane needs two axes; both are component {first}: change one of them.")
 
 
 def cut_cloud(cloud, settings):
@@ -142,40 +133,17 @@ def cut_cloud(cloud, settings):
 
     Raises InputError where fewer than FEWEST_POINTS are left, or where they do not span the plane.
     """
-    rows = cloud.coordinates[settings.coordinates]
-    first, second = rows[settings.first], rows[settings.second]
+    components = cloud.coordinates[settings.coordinates][[settings.first, settings.second]]
     left = count_left(cloud, settings.fact)
     if left < FEWEST_POINTS:
         raise InputError(
-            f"fact {settings.fact:g} leaves {left} of {len(first):,} points, too few for a density; "
-            "choose a larger one."
+            f"fact {settings.fact:g} leaves {left} of {len(cloud.deviations):,} points, too few for a "
+            "density; choose a larger one."
         )
-    points = np.stack([first[:left], second[:left]])
-    mean, covariance = points.mean(axis=1, dtype=np.float64), np.cov(points, dtype=np.float64)
-    x, y, density = kde_2d(points.T, grid=GRID)
-    kept = np.searchsorted(cloud.shown, left)
-    shown, dropped = (np.stack([first[i], second[i]]) for i in np.split(cloud.shown, [kept]))
-    return Section(
-        mean=mean,
-        covariance=covariance,
-        distances=distances_in_plane(points, mean, covariance),
-        x=x,
-        y=y,
-        density=density,
-        levels=contour_levels(density, expected_coverage(CONTOUR_STDS)),
-        shown=shown,
-        dropped=dropped,
-    )
-
-
-def distances_in_plane(points, mean, covariance):
-    """Mahalanobis distances (m,), float32, of points (2, m), float32: in sigma of `covariance` (2, 2).
-
-    As `ellipses.relative_radius` for the ellipse of 1 sigma, in a fifth of the time.
-    """
-    whitening = np.linalg.inv(np.linalg.cholesky(covariance)).astype(np.float32)
-    first, second = whitening @ (points - mean.astype(np.float32)[:, None])
-    return np.sqrt(first * first + second * second)
+    points, kept = components[:, :left].T, np.searchsorted(cloud.shown, left)
+    plane, normal = plane_density(points, CONTOUR_STDS, grid=CELLS), fit_normal(points)
+    shown, dropped = (components[:, places] for places in np.split(cloud.shown, [kept]))
+    return Section(normal, mahalanobis_distances(normal, points), plane, shown, dropped)
 
 
 def share_within(section, n_std):
@@ -213,4 +181,4 @@ def picked_distance(space, settings):
 
     A normal cloud of d dimensions has its points near √d.
     """
-    return float(np.linalg.norm(whiten(space.normal, point_of_plane(space, settings)[None])))
+    return float(mahalanobis_distances(space.normal, point_of_plane(space, settings)[None])[0])

@@ -9,11 +9,12 @@ import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython import get_ipython
+from IPython.core.pylabtools import print_figure
 from IPython.display import display
 
-from helpers.explorer import space
-from helpers.explorer import space as space_module
-from helpers.explorer.picture import PICTURE, draw_sheet, figure_to_jpeg, make_painter, make_renderer
+from helpers.explorer.picture import PICTURE, draw_sheet, make_painter, make_renderer
+from helpers.explorer.space import COORDINATES, Settings, prepare_space, require_plane
+from helpers.figures.style import JPEG_QUALITY
 from helpers.files import InputError
 from helpers.sampling.samplers import SAMPLERS
 
@@ -35,12 +36,12 @@ class Explorer(NamedTuple):
 def explore(z, decoder, label="autoencoder", settings=None, sampler=None, samplers=SAMPLERS, live=None):
     """Show planes of z-points (n, d), float32, with sliders, or as a picture where nobody can move them.
 
-    `decoder` maps z (n, d) to images (n, height, width, 3) in [0, 1], `label` is a key of COLOURS,
-    `settings` (`planes.Settings`) and `sampler` (a key of `samplers`) are what is shown first. `live`: with
+    `decoder` maps z (n, d) to images (n, height, width, 3) in [0, 1], `label` names the cloud,
+    `settings` (`explorer.Settings`) and `sampler` (a key of `samplers`) are what is shown first. `live`: with
     sliders or without; None asks `has_front_end`. Beside the sliders the notebook keeps the first picture,
     for readers who have no kernel. Preparing 170,000 points of 256 dimensions takes some ten seconds.
     """
-    space, settings = space_module.prepare_space(z), settings or space_module.Settings()
+    space, settings = prepare_space(z), settings or Settings()
     if not (has_front_end() if live is None else live):
         draw_static(space, decoder, label, settings, sampler, samplers)
         return
@@ -72,95 +73,78 @@ def draw_static(space, decoder, label, settings, sampler=None, samplers=SAMPLERS
 
 def build_explorer(space, decoder, label, settings, sampler=None, samplers=SAMPLERS):
     """`Explorer` of a prepared space, its pictures drawn; each change of a control draws them anew."""
-    space_module.require_plane(space, settings)
+    require_plane(space, settings)
     paint, seeds = make_painter(space, decoder, label), count(1)
-    controls = make_controls(space, settings, sampler, samplers)
-    explorer = arrange(controls)
+    explorer = arrange(make_controls(space, settings, sampler, samplers))
+    controls = explorer.controls
 
-    def draw_planes():
-        explorer.picture.value = paint(read_settings(controls))
+    def show_planes():
+        explorer.picture.value = paint(Settings(*(controls[name].value for name in Settings._fields)))
 
-    def draw_sheet():
+    def show_sheet():
         name = controls["sampler"].value
         if name:
             explorer.message.value = "The sampler is at work …"
             drawn = draw_sheet(space, decoder, controls["fact"].value, name, samplers[name], next(seeds))
-            explorer.sheet.value = figure_to_jpeg(drawn)
+            explorer.sheet.value = print_figure(drawn, "jpeg", pil_kwargs={"quality": JPEG_QUALITY})
             plt.close(drawn)
         explorer.sheet.layout.display = None if name else "none"
 
-    draw_planes()
-    draw_sheet()
-    connect(explorer, space, draw_planes, draw_sheet)
+    def limit_axes(change):
+        for name in ("first", "second"):
+            controls[name].max = len(space.data.coordinates[change["new"]]) - 1
+
+    show_planes()
+    show_sheet()
+    controls["coordinates"].observe(limit_axes, "value")
+    for name in Settings._fields:
+        controls[name].observe(answer_with(show_planes, explorer.message), "value")
+    controls["sampler"].observe(answer_with(show_sheet, explorer.message), "value")
+    controls["more"].on_click(answer_with(show_sheet, explorer.message))
     return explorer
+
+
+def answer_with(show, message):
+    """Function of a change that calls `show`; what cannot be drawn is said in `message` instead."""
+
+    def answer(change):
+        try:
+            show()
+            message.value = ""
+        except InputError as error:
+            message.value = f"<b>{html.escape(str(error))}</b>"
+
+    return answer
 
 
 def make_controls(space, settings, sampler, samplers):
     """Widgets by name: one for each of the settings, then "sampler" and the button "more"."""
     last = len(space.data.coordinates[settings.coordinates]) - 1
     facts = sorted({*FACTS, settings.fact})
-    names = [(f"{fact:.2f}" if np.isfinite(fact) else "all points", fact) for fact in facts]
+    facts = [(f"{fact:.2f}" if np.isfinite(fact) else "all points", fact) for fact in facts]
+    names = [("none", None), *zip(samplers, samplers, strict=True)]
     wide = {"style": {"description_width": "10em"}, "layout": widgets.Layout(width="30em")}
 
-    def slider(description, value, low, high, step):
-        kind = widgets.IntSlider if step == 1 else widgets.FloatSlider
-        return kind(description=description, value=value, min=low, max=high, step=step, **wide)
+    def make(kind, description, value, **options):
+        return getattr(widgets, kind)(description=description, value=value, **options, **wide)
 
+    picks = {"min": -PICK_STDS, "max": PICK_STDS, "step": 0.1}
     return {
-        "coordinates": widgets.Dropdown(
-            description="coordinates", options=space_module.COORDINATES, value=settings.coordinates, **wide
-        ),
-        "first": slider("first axis", settings.first, 0, last, 1),
-        "second": slider("second axis", settings.second, 0, last, 1),
-        "fact": widgets.SelectionSlider(description="fact", options=names, value=settings.fact, **wide),
-        "n_std": slider("ellipse (sigma)", settings.n_std, 0.5, 5, 0.25),
-        "pick_first": slider("point, first (sigma)", settings.pick_first, -PICK_STDS, PICK_STDS, 0.1),
-        "pick_second": slider("point, second (sigma)", settings.pick_second, -PICK_STDS, PICK_STDS, 0.1),
-        "sampler": widgets.Dropdown(
-            description="sampler",
-            options=[("none", None), *((name, name) for name in samplers)],
-            value=sampler,
-            **wide,
-        ),
+        "coordinates": make("Dropdown", "coordinates", settings.coordinates, options=COORDINATES),
+        "first": make("IntSlider", "first axis", settings.first, min=0, max=last),
+        "second": make("IntSlider", "second axis", settings.second, min=0, max=last),
+        "fact": make("SelectionSlider", "fact", settings.fact, options=facts),
+        "n_std": make("FloatSlider", "ellipse (sigma)", settings.n_std, min=0.5, max=5, step=0.25),
+        "pick_first": make("FloatSlider", "point, first (sigma)", settings.pick_first, **picks),
+        "pick_second": make("FloatSlider", "point, second (sigma)", settings.pick_second, **picks),
+        "sampler": make("Dropdown", "sampler", sampler, options=names),
         "more": widgets.Button(description="draw other faces"),
     }
 
 
 def arrange(controls):
     """`Explorer` with the controls in two columns above its pictures, which are still empty."""
-    picture, sheet = widgets.Image(format="jpeg"), widgets.Image(format="jpeg")
-    message = widgets.HTML()
-    names = list(controls)
-    columns = [widgets.VBox([controls[name] for name in part]) for part in (names[:5], names[5:])]
-    return Explorer(
-        widgets.VBox([widgets.HBox(columns), message, picture, sheet]), controls, picture, sheet, message
-    )
-
-
-def connect(explorer, space, draw_planes, draw_sheet):
-    """Let each change of a control draw anew what it concerns; what cannot be drawn is said instead."""
-
-    def tell(draw):
-        def answer(change):
-            try:
-                draw()
-                explorer.message.value = ""
-            except InputError as error:
-                explorer.message.value = f"<b>{html.escape(str(error))}</b>"
-
-        return answer
-
-    def limit_axes(change):
-        for name in ("first", "second"):
-            explorer.controls[name].max = len(space.data.coordinates[change["new"]]) - 1
-
-    explorer.controls["coordinates"].observe(limit_axes, "value")
-    for name in space_module.Settings._fields:
-        explorer.controls[name].observe(tell(draw_planes), "value")
-    explorer.controls["sampler"].observe(tell(draw_sheet), "value")
-    explorer.controls["more"].on_click(tell(draw_sheet))
-
-
-def read_settings(controls):
-    """`planes.Settings` as the widgets stand."""
-    return space.Settings(**{name: controls[name].value for name in space.Settings._fields})
+    picture, sheet, message = widgets.Image(format="jpeg"), widgets.Image(format="jpeg"), widgets.HTML()
+    parts = list(controls.values())
+    columns = widgets.HBox([widgets.VBox(parts[:5]), widgets.VBox(parts[5:])])
+    return Explorer(widgets.VBox([columns, message, picture, sheet]), controls, picture, sheet, message)

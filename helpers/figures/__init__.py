@@ -6,7 +6,6 @@ from helpers.figures.clouds import (
     plot_component_fits,
     plot_densities,
     plot_maps,
-    plot_overview,
     plot_relations,
     plot_voids,
     plot_windows,
@@ -25,5 +24,12 @@ from helpers.figures.curves import (
     plot_spreads,
     plot_trade_off,
 )
-from helpers.figures.planes import plot_all_planes, plot_contours, plot_pearson, plot_scatter, plot_variants
+from helpers.figures.planes import (
+    plot_all_planes,
+    plot_contours,
+    plot_overview,
+    plot_pearson,
+    plot_scatter,
+    plot_variants,
+)
 from helpers.figures.style import COLOURS, dot_area, set_figure_format, show_faces, show_sheet

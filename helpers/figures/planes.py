@@ -1,86 +1,91 @@
 """Pictures of Gaussians, correlations, contours and ellipses."""
 
-import itertools
+from itertools import product
 
 import matplotlib.pyplot as plt
+import numpy as np
+import seaborn
 
-from helpers.figures.style import COLOURS, FIT_WINDOW, HIGHLIGHT, SMALL_DPI, dot_area
+from helpers.figures.style import HIGHLIGHT, SMALL_DPI, colour_of, dot_area, make_panels
+from helpers.latent.fits import gaussian
 
 ELLIPSE_STYLES = ("-", "--", ":", "-.")  # from the innermost confidence ellipse outwards
 CONTOUR_WIDTH, ELLIPSE_WIDTH = 1.1, 1.2  # points
+CENTRE = {"marker": "P", "ls": "", "color": HIGHLIGHT, "mec": "white"}  # a marked centre
 VIEW = 1.3  # how far a panel reaches from the middle of its outermost ellipse, in half-widths of it
+FIT_WINDOW = 6.0  # sigma that a picture of standardised densities reaches from the centre
 RHO_COLOURS = "PuOr"  # diverging, and told apart by colour-blind readers
-TRIANGLE = {"left": 0.04, "right": 0.99, "bottom": 0.04, "top": 0.94, "wspace": 0.05, "hspace": 0.05}
+
+
+def plot_overview(label, counted, standardised, width, title):
+    """All densities in one panel, and in another each in units of its sigma, on its own Gaussian fit.
+
+    `counted` is (centres (b,), counts (b, d)) as from `latent.number_densities` with intervals of `width`;
+    `standardised` is the same for components divided by their sigma, and the fits to them
+    (`latent.GaussianFits`). `label` names the cloud. Source: IX-036.
+    """
+    figure, ((left, right),) = make_panels(title, 2, 2, (4.7, 3.9), (0, 0), SMALL_DPI, True)
+    left.plot(*counted, color=colour_of(label), lw=0.6, alpha=0.5)
+    left.set(xlabel="value of the component", ylabel=f"z-points per interval of {width:.2g}")
+    left.set_title(f"{counted[1].shape[1]} number densities")
+    centres, counts, fits = standardised
+    x = (centres[:, None] - fits.centre) / fits.sigma
+    right.plot(x, counts / fits.amplitude, color=colour_of(label), lw=0.6, alpha=0.35)
+    x = np.linspace(-FIT_WINDOW, FIT_WINDOW, 200)
+    right.plot(x, gaussian(x, 1, 0, 0), "--", color=HIGHLIGHT, lw=1.4, label="Gaussian fit")
+    right.set(title=f"{counts.shape[1]} in units of their Gaussian fits", xlim=(-FIT_WINDOW, FIT_WINDOW))
+    right.set(xlabel="distance from the fitted centre / sigma", ylabel="share of the fitted maximum")
+    right.legend()
+    return figure
 
 
 def plot_pearson(panels, title):
     """Heat maps of Pearson's rho: `panels` maps a name to (matrix (d, d), names of the rows or None)."""
-    size = (3.4 * len(panels) + 0.6, 3.5)
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=size, dpi=SMALL_DPI, squeeze=False, layout="constrained"
-    )
+    figure, axes = make_panels(title, len(panels), len(panels), (3.4, 3.5), (0.6, 0), SMALL_DPI)
+    colours = {"cmap": RHO_COLOURS, "vmin": -1, "vmax": 1, "cbar": False, "square": True}
     for axis, (name, (matrix, names)) in zip(axes[0], panels.items(), strict=True):
-        picture = axis.imshow(matrix, cmap=RHO_COLOURS, vmin=-1, vmax=1, interpolation="nearest")
+        ticks = "auto" if names is None else names
+        seaborn.heatmap(matrix, ax=axis, xticklabels=ticks, yticklabels=ticks, rasterized=True, **colours)
         axis.set(xlabel="component", ylabel="component")
         axis.set_title(name, fontsize=10)
-        if names is not None:
-            places = range(len(names))
-            axis.set_xticks(places, names, rotation=90, fontsize=7)
-            axis.set_yticks(places, names, fontsize=7)
-    figure.colorbar(picture, ax=axes, label="Pearson's rho (no unit)", shrink=0.8)
-    figure.suptitle(title)
+    figure.colorbar(axes[0, 0].collections[0], ax=axes, label="Pearson's rho (no unit)", shrink=0.8)
     return figure
 
 
 def plot_contours(panels, n_stds, title, label="autoencoder", columns=5, centres=None):
     """Contours of planes and their confidence ellipses, one small panel each.
 
-    `panels` maps a name 'plane: first axis / second axis' to a `contours.Plane` with ellipses of `n_stds`
-    sigma; the part of a name before the colon, if any, is the panel's title. `label`, a key of COLOURS, is
-    whose contours they are. `centres` maps names to positions (2,) to be marked. Source: VIII-038, VIII-039.
+    `panels` maps a name 'plane: first axis / second axis' to a `density.Plane` with ellipses of `n_stds`
+    sigma; the part of a name before the colon, if any, is the panel's title. `label` says whose contours they
+    are. `centres` maps names to positions (2,) to be marked. Source: VIII-038, VIII-039.
     """
-    columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(1.65 * columns + 0.3, 1.65 * rows + 1.0),
-        dpi=SMALL_DPI,
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis, name in itertools.zip_longest(axes.flat, panels):
-        if name is None:
-            axis.set_visible(False)
-            continue
-        _draw_plane(axis, panels[name], COLOURS[label])
-        _name_plane(axis, name)
+    figure, axes = make_panels(title, len(panels), columns, (1.65, 1.65), (0.3, 1.0), SMALL_DPI)
+    for axis, (name, plane) in zip(axes.flat, panels.items(), strict=False):
+        _draw_contours(axis, name, plane, label)
         if centres:
-            axis.plot(*centres[name], "P", color=HIGHLIGHT, mec="white", markersize=7)
-    _explain(figure, n_stds, COLOURS[label], bool(centres))
-    figure.suptitle(title)
+            axis.plot(*centres[name], markersize=7, **CENTRE)
+    _explain(figure, n_stds, label, bool(centres))
     return figure
 
 
-def _draw_plane(axis, plane, colour):
+def _draw_contours(axis, name, plane, label="autoencoder"):
     """Contours, and the ellipses that enclose as much of a normal cloud, into one panel."""
-    axis.contour(plane.x, plane.y, plane.density, plane.levels, colors=[colour], linewidths=CONTOUR_WIDTH)
-    for style, outline in zip(ELLIPSE_STYLES, plane.ellipses, strict=False):
+    style = {"colors": [colour_of(label)], "linewidths": CONTOUR_WIDTH}
+    axis.contour(plane.x, plane.y, plane.density, plane.levels, **style)
+    _draw_ellipses(axis, name, plane.ellipses)
+
+
+def _draw_ellipses(axis, name, outlines):
+    """Outlines (k, m, 2) into a square panel that reaches a little further, both axes in the same unit.
+
+    Its title and the names of its axes come from the name 'title: first axis / second axis'.
+    """
+    for style, outline in zip(ELLIPSE_STYLES, outlines, strict=False):
         axis.plot(*outline.T, style, color=HIGHLIGHT, lw=ELLIPSE_WIDTH)
-    _frame(axis, plane.ellipses)
-
-
-def _frame(axis, outlines):
-    """Let a square panel show all of the outlines (k, m, 2) and a little more, both axes in the same unit."""
     low, high = outlines.min(axis=(0, 1)), outlines.max(axis=(0, 1))
     middle, reach = (low + high) / 2, VIEW * (high - low).max() / 2
     axis.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
     axis.set_aspect("equal")
-    axis.tick_params(labelsize=7)
-
-
-def _name_plane(axis, name):
-    """Title and axis names from 'title: first axis / second axis'."""
     title, _, plane = name.rpartition(": ")
     first, second = plane.split(" / ")
     axis.set_title(title, fontsize=9)
@@ -88,92 +93,69 @@ def _name_plane(axis, name):
     axis.set_ylabel(second, fontsize=8)
 
 
-def _explain(figure, n_stds, colour, centres=False, contours=True, **place):
-    """Legend of contours, ellipses and marked centres; below the figure unless `place` says where."""
-    styles = zip(ELLIPSE_STYLES, n_stds, strict=False)
+def _explain(figure, n_stds, label="autoencoder", centres=False, **place):
+    """Legend of contours (if `label`), ellipses and centres; below the figure unless `place` says where."""
     handles = [
         plt.Line2D([], [], ls=style, color=HIGHLIGHT, label=f"ellipse of {n_std:g} sigma")
-        for style, n_std in styles
+        for style, n_std in zip(ELLIPSE_STYLES, n_stds, strict=False)
     ]
-    if contours:
-        line = plt.Line2D([], [], color=colour, label="contours that should enclose as much")
-        handles.insert(0, line)
+    if label:
+        contour = {"color": colour_of(label), "label": "contours that should enclose as much"}
+        handles.insert(0, plt.Line2D([], [], **contour))
     if centres:
-        mark = {"marker": "P", "ls": "", "color": HIGHLIGHT, "mec": "white"}
-        handles.append(plt.Line2D([], [], label="centre of the densities along the axes", **mark))
+        handles.append(plt.Line2D([], [], label="centre of the densities along the axes", **CENTRE))
     place = place or {"loc": "outside lower center", "ncols": 2 if len(handles) > 3 else 4}
     figure.legend(handles=handles, fontsize=8, **place)
 
 
-def plot_all_planes(planes, n_stds, title, label="autoencoder"):
-    """All planes of some axes in a triangle: `planes` maps (i, j), i < j, to `contours.Plane`.
+def plot_all_planes(planes, n_stds, title):
+    """All planes of the autoencoder's axes in a triangle: `planes` maps (i, j), i < j, to `density.Plane`.
 
     Column i and row j belong to the axes i and j; the panels have no ticks. Source: IX-052 to IX-061.
     """
     firsts, seconds = (sorted({pair[side] for pair in planes}) for side in (0, 1))
-    figure = plt.figure(figsize=(6.5, 6.5), dpi=SMALL_DPI)
-    grid = figure.add_gridspec(len(seconds), len(firsts), **TRIANGLE)
-    for (first, second), plane in planes.items():
-        axis = figure.add_subplot(grid[seconds.index(second), firsts.index(first)])
-        _draw_plane(axis, plane, COLOURS[label])
+    panel = (6.5 / len(firsts), 6.5 / len(firsts))
+    figure, axes = make_panels(title, len(firsts) * len(seconds), len(firsts), panel, (0, 0), SMALL_DPI)
+    for axis, (second, first) in zip(axes.flat, product(seconds, firsts), strict=True):
+        axis.set_visible((first, second) in planes)
+        if (first, second) in planes:
+            _draw_contours(axis, f"PC {first} / PC {second}", planes[first, second])
         axis.set(xticks=[], yticks=[])
-        if first == firsts[0]:
-            axis.set_ylabel(f"PC {second}", fontsize=8)
-        if second == seconds[-1]:
-            axis.set_xlabel(f"PC {first}", fontsize=8)
-    _explain(figure, n_stds, COLOURS[label], loc="upper right", bbox_to_anchor=(0.99, 0.92))
-    figure.suptitle(title)
+        axis.label_outer()
+    _explain(figure, n_stds, loc="upper right", bbox_to_anchor=(0.99, 0.92))
     return figure
 
 
-def plot_scatter(panels, n_stds, title, label="autoencoder", columns=4):
-    """Points of planes with their confidence ellipses and a marked centre, one panel each.
+def plot_scatter(panels, n_stds, title):
+    """z-points of the autoencoder in planes, their confidence ellipses and a marked centre, one panel each.
 
     `panels` maps a name as for `plot_contours` to (points (n, 2), ellipses (k, m, 2), centre (2,)).
     Source: VIII-048 to VIII-050.
     """
-    columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
-    size = (2.1 * columns + 0.3, 2.1 * rows + 0.9)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=size, dpi=SMALL_DPI, squeeze=False, layout="constrained"
-    )
-    for axis, name in itertools.zip_longest(axes.flat, panels):
-        if name is None:
-            axis.set_visible(False)
-            continue
-        points, outlines, centre = panels[name]
-        axis.scatter(*points.T, s=dot_area(len(points)), color=COLOURS[label], lw=0, rasterized=True)
-        for style, outline in zip(ELLIPSE_STYLES, outlines, strict=False):
-            axis.plot(*outline.T, style, color=HIGHLIGHT, lw=ELLIPSE_WIDTH)
-        axis.plot(*centre, "P", color=HIGHLIGHT, mec="white", markersize=7)
-        _frame(axis, outlines)
-        _name_plane(axis, name)
-    _explain(figure, n_stds, COLOURS[label], centres=True, contours=False)
-    figure.suptitle(title)
+    figure, axes = make_panels(title, len(panels), 4, (2.1, 2.1), (0.3, 0.9), SMALL_DPI)
+    style = {"color": colour_of("autoencoder"), "lw": 0, "rasterized": True}
+    for axis, (name, (points, outlines, centre)) in zip(axes.flat, panels.items(), strict=False):
+        axis.scatter(*points.T, s=dot_area(len(points)), **style)
+        _draw_ellipses(axis, name, outlines)
+        axis.plot(*centre, markersize=7, **CENTRE)
+    _explain(figure, n_stds, None, centres=True)
     return figure
 
 
-def plot_variants(rows, n_stds, title, label="autoencoder"):
-    """One row of panels per network: densities of its components, each in units of its sigma, and planes.
+def plot_variants(rows, n_stds, title):
+    """One row of panels per autoencoder: densities of its components, in units of their sigma, and planes.
 
     `rows` maps a name to (centres (b,), counts (b, d), planes): planes maps a name as for `plot_contours` to
-    `contours.Plane`, equally many for each network. For VIII-055 to VIII-061.
+    `density.Plane`, equally many for each network. For VIII-055 to VIII-061.
     """
     columns = 1 + len(next(iter(rows.values()))[2])
-    size = (2.3 * columns + 0.6, 1.9 * len(rows) + 0.9)
-    figure, axes = plt.subplots(
-        len(rows), columns, figsize=size, dpi=SMALL_DPI, squeeze=False, layout="constrained"
-    )
-    for line, (name, (centres, counts, planes)) in zip(axes, rows.items(), strict=True):
-        line[0].plot(centres, counts / counts.sum(axis=0), color=COLOURS[label], lw=0.5, alpha=0.3)
-        line[0].set(xlim=(-FIT_WINDOW, FIT_WINDOW), yticks=[])
-        line[0].set_ylabel(name, fontsize=9)
-        line[0].set_xlabel("value / sigma of the component", fontsize=8)
-        line[0].tick_params(labelsize=7)
-        for axis, (plane_name, plane) in zip(line[1:], planes.items(), strict=True):
-            _draw_plane(axis, plane, COLOURS[label])
-            _name_plane(axis, plane_name)
-    _explain(figure, n_stds, COLOURS[label])
-    figure.suptitle(title)
+    figure, axes = make_panels(title, len(rows) * columns, columns, (2.3, 1.9), (0.6, 0.9), SMALL_DPI)
+    for (first, *others), (name, (centres, counts, planes)) in zip(axes, rows.items(), strict=True):
+        first.plot(centres, counts / counts.sum(axis=0), color=colour_of("autoencoder"), lw=0.5, alpha=0.3)
+        first.set(xlim=(-FIT_WINDOW, FIT_WINDOW), yticks=[])
+        first.set_ylabel(name, fontsize=9)
+        first.set_xlabel("value / sigma of the component", fontsize=8)
+        for axis, (plane_name, plane) in zip(others, planes.items(), strict=True):
+            _draw_contours(axis, plane_name, plane)
+    _explain(figure, n_stds)
     return figure

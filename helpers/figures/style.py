@@ -1,4 +1,4 @@
-"""One colour per quantity, sheets of faces, and the form in which notebooks keep figures."""
+"""One colour per quantity, axes and panels, sheets of faces, and the form in which notebooks keep figures."""
 
 from base64 import b64encode
 from io import BytesIO
@@ -11,48 +11,98 @@ from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart. A quantity keeps its colour in
-# every notebook; several runs of one quantity differ in LINE_STYLES.
+# A quantity keeps its colour in every notebook; several runs of one quantity differ in style. The first ones
+# are Okabe and Ito's or Tol's, which colour-blind readers can tell apart; the others were searched for: far
+# from all in CIELAB, and those that stand in one picture also as colour-blind readers see them.
 COLOURS = {
     "train": "#0072B2",
     "held out": "#D55E00",
     "autoencoder": "#009E73",
     "tiny-KL VAE": "#882255",
     "fact-5 VAE": "#999933",
+    "post": "#CC79A7",
+    "CelebA": "#B5B5B5",
     "surrogate": "#7F7F7F",
     "elliptical surrogate": "#332288",
-    "planted filaments": "#000000",
     "independent components": "#8C510A",
     "N(0, 1)": "#E69F00",
     "uniform box": "#56B4E9",
-    "post": "#CC79A7",
+    "planted filaments": "#4488EE",
+    "intervals": "#BB66BB",  # from here on samplers that are no quantity above
+    "ellipses": "#114488",
+    "ellipses_evenly": "#55CC55",
+    "truncated": "#FF9999",
+    "zero_mean": "#880033",
+    "mixture": "#DD4444",
+    "bootstrap": "#33BBBB",
+    "convolutions": "#AAAA77",  # parts of a network
+    "extra Dense": "#DD1166",
+    "Flatten → mu": "#88BB33",
+    "Flatten → logvar": "#225511",
+    "Dense → first maps": "#EE88FF",
+    "this process": "#228800",  # memory
+    "the whole machine": "#8866DD",
+    "VRAM of the GPU": "#116644",
+    "the rest": "#D9D9D9",  # points that a picture leaves out or is not about
 }
-LINE_STYLES = ("-", "--", "-.")
-IMAGE_INCHES = 1.15  # width of one small image in a sheet
+SAME_QUANTITY = {  # samplers that draw from a distribution of the series, by its name in COLOURS
+    "normal": "N(0, 1)",
+    "uniform": "uniform box",
+    "independent": "independent components",
+    "gaussian": "surrogate",
+    "elliptical": "elliptical surrogate",
+}
+OTHERS = ("#4D5A6B", "#BBAAEE", "#887744", "#773333")  # in turn: what is no quantity of the series
+HIGHLIGHT = "black"  # curves and points that a picture is about
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*", "d")  # pictures can be read without colours
+IMAGE_INCHES = (1.15, 1.15)  # of one image in a sheet, with its margin
 JPEG_QUALITY = 85  # of 100
 PALETTE_COLOURS = 128  # of a figure without photographs
-HIGHLIGHT = "black"  # curves and points that a picture is about
-SHEET_DPI = 72  # of pictures full of points, whose JPEGs would else make a notebook too large for GitHub
-MARKERS = ("o", "s", "D", "^")  # one per cloud, so that a picture needs no colours to be read
-SMALL_DPI = 90  # of pictures full of lines and points, so that a notebook with many stays small
-FIT_WINDOW = 6.0  # sigma that a picture of standardised densities reaches from the centre
-SAMPLER_COLOURS = {  # keys of sampling.SAMPLERS; what the series has coloured before keeps its colour
-    "normal": COLOURS["N(0, 1)"],
-    "uniform": COLOURS["uniform box"],
-    "intervals": "#0072B2",
-    "independent": COLOURS["independent components"],
-    "ellipses": "#D55E00",
-    "ellipses_evenly": "#E69F9F",
-    "gaussian": COLOURS["surrogate"],
-    "truncated": "#000000",
-    "zero_mean": "#999933",
-    "mixture": "#CC79A7",
-    "elliptical": COLOURS["elliptical surrogate"],
-    "bootstrap": "#882255",
-}
-OTHER = "#444444"  # colour of labels that are no samplers
-FACES_DPI = 64  # of sheets of many faces: their JPEGs would else make a notebook too large
-PANELS_DPI = 72  # of figures of many panels
+SMALL_DPI = 80  # of pictures full of lines or points, which would else make a notebook too large for GitHub
+FACES_DPI = 64  # of sheets of many faces, for the same reason
+TICK_SIZE = 8  # points, of numbers beside panels
+
+
+def colour_of(label, other=OTHERS[0]):
+    """Colour of a label that is a key of COLOURS or a sampler, or ends in or begins with one and a comma.
+
+    Labels may go on in further lines. `other` is the colour of those that name no quantity of the series.
+    """
+    parts = label.split("\n")[0].split(", ")
+    names = [*(", ".join(parts[start:]) for start in range(len(parts))), parts[0]]
+    found = (COLOURS.get(SAME_QUANTITY.get(name, name)) for name in names)
+    return next(filter(None, found), other)
+
+
+def make_axis(title, xlabel, ylabel, size=(7, 4), dpi=None, **settings):
+    """Figure of `size` (inches) with one axis that has its names, a grid and `settings` of matplotlib."""
+    figure, axis = plt.subplots(figsize=size, dpi=dpi, layout="constrained")
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel, **settings)
+    axis.grid(alpha=0.3)
+    axis.set_axisbelow(True)
+    if xlabel == "epoch":
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    return figure, axis
+
+
+def make_panels(title, count, columns, panel, margin=(0.3, 0.9), dpi=None, grid=False, **shared):
+    """Figure of `count` panels in rows of at most `columns`, and its axes (rows, columns).
+
+    A `panel` and the `margin` around all are (width, height) in inches. Places that are left over stay empty.
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    size = (panel[0] * columns + margin[0], panel[1] * rows + margin[1])
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, dpi=dpi, squeeze=False, layout="constrained", **shared
+    )
+    for place, axis in enumerate(axes.flat):
+        axis.set_visible(place < count)
+        axis.tick_params(labelsize=TICK_SIZE)
+        if grid:
+            axis.grid(alpha=0.3)
+    figure.suptitle(title)
+    return figure, axes
 
 
 def set_figure_format():
@@ -80,29 +130,24 @@ def encode_figure(figure):
     return {f"image/{nearest}": b64encode(contents[nearest]).decode("ascii")}
 
 
-def show_faces(rows, title):
+def show_faces(rows, title, dpi=None):
     """Sheet of images: `rows` maps a label to images (n, height, width, 3), float in [0, 1] or uint8."""
     columns = max(len(images) for images in rows.values())
-    size = (IMAGE_INCHES * columns + 1.2, IMAGE_INCHES * len(rows) + 0.5)
-    figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
+    figure, axes = make_panels(title, len(rows) * columns, columns, IMAGE_INCHES, (1.2, 0.5), dpi)
     for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.set_frame_on(False)
+        axis.set(xticks=[], yticks=[], frame_on=False)
     for line, (label, images) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
         for axis, image in zip(line, images, strict=False):
             axis.imshow(image)
-    figure.suptitle(title)
     return figure
+
+
+def show_sheet(rows, title):
+    """Sheet of many faces, small enough for a notebook: `rows` as in `show_faces`."""
+    return show_faces(rows, title, FACES_DPI)
 
 
 def dot_area(n):
     """Area of a dot, in square points, for n points in a small panel: their sum hardly depends on n."""
     return float(np.clip(6000 / n, 0.1, 8))
-
-
-def show_sheet(rows, title):
-    """Sheet of many faces, small enough for a notebook: `rows` as in `figures.show_faces`."""
-    figure = show_faces(rows, title)
-    figure.set_dpi(FACES_DPI)
-    return figure
