@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers import colab, files, posts, study
+from helpers import colab, posts, study
 from helpers.drive import mount as mount_module
 from helpers.drive import results
 from helpers.files import InputError
@@ -37,7 +37,7 @@ def machine(tmp_path, monkeypatch):
     module.drive = SimpleNamespace(mount=mount)
     monkeypatch.setitem(sys.modules, "google.colab", module)
     monkeypatch.setitem(sys.modules, "google.colab.drive", module.drive)
-    monkeypatch.setattr(files, "project_root", lambda: content / "latent_faces")
+    monkeypatch.setattr(results, "project_root", lambda: content / "latent_faces")
     monkeypatch.setattr(mount_module, "time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setenv("LATENT_FACES_RESULTS", str(content / "latent_faces" / "results"))
     start_anew()
@@ -57,7 +57,7 @@ def test_elsewhere_nothing_is_kept_in_mydrive(tmp_path, monkeypatch):
     home = workspace_folder(None, "smoke")
     assert results.mydrive() is None and results.counterpart(home) is None
     assert not results.restore_workspace(home)
-    results.publish_workspace(home)
+    assert results.publish(home) == 0 and results.background_publisher(home) is None
 
 
 def test_mydrive_is_mounted_when_it_is_needed_and_only_once(machine):
@@ -75,8 +75,7 @@ def test_without_mydrive_the_work_goes_on_with_a_warning(machine, capfd):
     sys.modules["google.colab.drive"].mount = lambda place: 1 / 0
     home = workspace_folder(None, "smoke")
     home.mkdir(parents=True)
-    posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
-    posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
+    assert results.publish(home) == results.publish(home) == 0
     assert capfd.readouterr().err.count("all results are lost with this machine") == 1
 
 
@@ -116,31 +115,33 @@ def small():
     return replace(SMOKE, synthetic_images=40, batch_size=8, precision="float32")
 
 
-def train(home, profile, epochs):
-    """What a notebook does at first: images and a training."""
-    folder = study.ensure_images(None, profile)
+def train(profile, epochs):
+    """What a notebook does at first: images and a training; the log."""
+    run = study.Study("01_a", profile, None, workspace_folder(None, profile.name), None, "float32")
+    run.images = study.ensure_images(None, profile)
     options = {"z_dim": 4, "filters": (2, 4, 4, 4)}
-    return study.train(networks.Autoencoder, folder, home / "autoencoder", profile, epochs, **options)[1]
+    return run.train(networks.Autoencoder, "autoencoder", epochs, **options)[1]
 
 
 def test_after_the_machine_is_lost_training_goes_on_at_the_next_epoch(machine, small, capfd):
     content, mydrive, _ = machine
     training.choose_precision("float32")
     home = workspace_folder(None, small.name)
-    log = train(home, small, 2)
+    log = train(small, 2)
     kept = mydrive / "results" / "synthetic-smoke"
     assert len(json.loads((kept / "autoencoder" / "published.json").read_text())["training"]["log"]) == 2
     assert (kept / "archive" / "published.json").exists()
     assert not (kept / "images").exists()  # packed anew from the archive
     shutil.copytree(kept / "autoencoder", kept / "another")
     posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
+    results.publish(home)
     images_sha256 = images.images_identity(home / "images")
 
     shutil.rmtree(content / "latent_faces" / "results")
     start_anew()
     study.ensure_images(None, small)
     assert sorted(path.name for path in home.iterdir() if path.is_dir()) == ["archive", "images"]
-    longer = train(home, small, 3)
+    longer = train(small, 3)
     assert not (home / "another").exists()  # nobody has asked for it
     assert "2 epochs are done already" in capfd.readouterr().err
     assert [row["epoch"] for row in longer] == [1, 2, 3]
@@ -158,13 +159,14 @@ def test_a_drive_that_fails_at_the_end_is_told_in_one_line(machine, capfd):
     with installed(FaultyDrive(mydrive)) as faulty:
         faulty.gone = range(1, 10**9)
         posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
+        assert results.publish(home) == 0
         told = capfd.readouterr().err
         assert told.count("\n") == 1 and "is in MyDrive: " in told
         with pytest.raises(InputError):
             results.restore_workspace(home)
         faulty.gone = range(0)
         assert results.restore_workspace(home)
-    posts.save_measurements(home, "01_a", {"CII-010": 256}, {})
+    assert results.publish(home) == 1
     start_anew()
     other = Path(str(home) + "-other")
     results.restore(results.counterpart(home), other)

@@ -83,12 +83,12 @@ def test_from_mydrive_into_an_empty_folder(machine, archive):
     assert "Mounted at /content/drive" in told and "raised None" in told
     assert f"from {content / 'latent_faces' / 'helpers'}" in told
     assert {path.name for path in content.iterdir()} >= {"drive", "latent_faces"}
-    (content / "latent_faces" / "helpers" / "profiles.py").unlink()
+    (content / "latent_faces" / "helpers" / "workspace.py").unlink()
     (content / "latent_faces" / "results").mkdir()
     (content / "latent_faces" / colab.UNPACKED).unlink()  # as after a kill while it was unpacked
     again = run_bootstrap(generated_cells.bootstrap(""), content, **environment)
     assert "already mounted" in again and "raised None" in again
-    assert (content / "latent_faces" / "helpers" / "profiles.py").exists()
+    assert (content / "latent_faces" / "helpers" / "workspace.py").exists()
     assert (content / "latent_faces" / "results").exists()
     assert "was unpacked" not in run_bootstrap(generated_cells.bootstrap(""), content, **environment)
 
@@ -141,7 +141,9 @@ def test_the_archive_holds_the_project_and_nothing_else(archive, tmp_path):
         names = packed.namelist()
         assert packed.testzip() is None
     assert names == sorted(names)
-    assert {"README.md", "requirements.txt", "helpers/monitor.py", "data_prep/target.py"} <= set(names)
+    assert {"README.md", "requirements.txt", "helpers/drive/mount.py", "data_prep/packing/store.py"} <= {
+        *names
+    }
     assert {name.split("/")[0] for name in names} <= {*colab_zip.FOLDERS, *colab_zip.FILES}
     assert not [name for name in names if "__pycache__" in name or "/." in name]
     assert archive.stat().st_size < 20e6

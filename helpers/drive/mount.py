@@ -99,10 +99,11 @@ def check_mount(mount):
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(mount.folder))
 
 
-def answers(mount):
-    """Whether the drive is there, asked once and without patience."""
+def answers(folder, mount):
+    """Whether a folder that need not be there yet can be asked for: one attempt, without patience."""
     try:
         check_mount(mount)
+        status_of(folder)
     except OSError:
         return False
     return True

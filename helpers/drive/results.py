@@ -92,13 +92,10 @@ def publish(workspace, drive_folder=None):
             sent += publish_folder(folder, drive_folder / folder.relative_to(workspace))
         except (InputError, OSError) as error:
             note(f"Not all of {shown_path(folder)} is in MyDrive: {error}")
-            if not mount or not answers(mount):
+            if not mount or not answers(drive_folder, mount):
                 return sent
     note(f"{sent} new files in MyDrive from {shown_path(workspace)}.")
     return sent
-
-
-publish_workspace = publish
 
 
 def restore(drive_folder, workspace, below=True):
