@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.processes import in_fresh_process
-
 BATCH_SIZE = 128  # images
 SPEED_IMAGES = 3_200  # images per timed epoch
 ROUNDS = 3  # epochs timed of each kind, taken in turn
@@ -80,19 +78,21 @@ def measure_peak(folder):
 
     batches = images.ImageBatches(folder, "train", BATCH_SIZE, shuffle=True)
     model.fit(batches, steps_per_epoch=MANY_STEPS, epochs=1, shuffle=False, verbose=0)
-    for index in range(batches.num_batches):  # an epoch's reading without its arithmetic
-        batches[index]
+    for _ in batches:  # an epoch's reading without its arithmetic
+        pass
     return readings.memory().process_peak
 
 
 def main():
     """Print the table; exit code 1 when a bar is missed."""
+    from helpers.models.costs import measure_apart
+
     scratch = Path(tempfile.mkdtemp(prefix="latent-faces-bench-", dir=os.environ.get("BENCH_DIR")))
     try:
         write_packed(scratch / "speed", SPEED_IMAGES)
-        rates = in_fresh_process("bench_training", "measure_speed", scratch / "speed")
+        (rates,) = measure_apart(measure_speed, [{"folder": scratch / "speed"}])
         write_packed(scratch / "many", MANY_IMAGES)
-        peak = in_fresh_process("bench_training", "measure_peak", scratch / "many") / 1e9
+        (peak,) = (found / 1e9 for found in measure_apart(measure_peak, [{"folder": scratch / "many"}]))
     finally:
         shutil.rmtree(scratch)
     ratio = rates["generator"] / rates["RAM"]

@@ -43,7 +43,7 @@ def test_each_task_has_a_process_that_knows_nothing_of_the_others(importable, mo
     assert results[1]["grown"] < 5_000_000
 
 
-@pytest.mark.parametrize(("deed", "words"), [("fail", "bad weather"), ("die", "ended from outside")])
+@pytest.mark.parametrize(("deed", "words"), [("fail", "bad weather"), ("die", "terminated abruptly")])
 def test_a_task_that_fails_is_told(importable, deed, words):
     tasks = [{"size": 1}, {"size": 1, "deed": deed}]
     with pytest.raises(RuntimeError, match=f"The measuring process failed: .*{words}"):

@@ -14,9 +14,10 @@ def batches(packed, **options):
 
 def test_one_epoch_hands_out_every_image_of_the_split_once(packed):
     train = batches(packed, shuffle=True, seed=3)
-    handed_out = np.concatenate([train[i][0] for i in range(train.num_batches)])
+    handed_out = np.concatenate([batch for (batch,) in train])
     expected = images.load_images(packed, images.rows_of_split(packed, "train"))
-    assert [len(train[i][0]) for i in range(train.num_batches)] == [10, 10, 10, 10, 8]
+    assert [len(batch) for (batch,) in train] == [10, 10, 10, 10, 8]
+    assert all(np.array_equal(batch, train[i][0]) for i, (batch,) in enumerate(train))
     assert handed_out.dtype == np.float32
     key = lambda array: sorted(image.tobytes() for image in array)  # noqa: E731
     assert key(handed_out) == key(expected)
@@ -51,7 +52,7 @@ def test_no_mapping_of_the_file_stays_open(packed):
     with open("/proc/self/maps") as maps:
         before = maps.read().count("images.npy")
     train = batches(packed, shuffle=True)
-    held = [train[i] for i in range(train.num_batches)]
+    held = list(train)
     with open("/proc/self/maps") as maps:
         assert maps.read().count("images.npy") == before
     assert len(held) == train.num_batches

@@ -63,6 +63,27 @@ def test_config_rebuilds_the_same_network():
     assert np.array_equal(again(random_images()), autoencoder(random_images()))
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked_for", "spelled"),
+    [
+        (networks.Autoencoder, {}, {"z_dim": 256, "filters": (32, 64, 128, 256), "batch_norm": False}),
+        (networks.VariationalAutoencoder, {"fact": 1e-5}, {"fact": 1e-5, "extra_dense": None}),
+        (networks.VariationalAutoencoder, {}, {"batch_norm": True, "epsilon_clip": 5.0, "logvar_bias": 0.0}),
+        (networks.AttributeClassifier, {}, {"attributes": 40}),
+    ],
+)
+def test_a_default_left_out_or_spelled_out_is_the_same_network(kind, asked_for, spelled):
+    left_out, spelled_out = kind(**asked_for), kind(**spelled)
+    assert left_out.get_config() == spelled_out.get_config()
+    assert left_out.count_params() == spelled_out.count_params()
+
+
+def test_an_unknown_option_is_refused():
+    for kind in (networks.Autoencoder, networks.VariationalAutoencoder, networks.AttributeClassifier):
+        with pytest.raises(TypeError, match="colour"):
+            kind(colour="red")
+
+
 def test_loss_is_the_pixel_sum_of_the_channel_mean():
     images, rebuilt = random_images(), random_images()[::-1]
     expected = -(images * np.log(rebuilt) + (1 - images) * np.log(1 - rebuilt)).mean(axis=-1).sum(axis=(1, 2))

@@ -89,6 +89,14 @@ def test_nothing_that_nvml_does_is_raised(monkeypatch):
     assert readings.format_memory(readings.memory()).endswith(", no GPU")
 
 
+def test_nvml_is_opened_once_whatever_comes_of_it(monkeypatch):
+    for count in (lambda: 1, lambda: 1 / 0):
+        module, opened = fake_pynvml("Tesla T4"), []
+        module.nvmlInit, module.nvmlDeviceGetCount = lambda opened=opened: opened.append("once"), count
+        monkeypatch.setitem(sys.modules, "pynvml", module)
+        assert len({readings.describe_gpus() for _ in range(3)}) == len(opened) == 1
+
+
 def test_tensorflows_own_figures_stand_beside_nvmls():
     gpus = (readings.GpuMemory("Tesla T4", 15_000_000_000, 16_000_000_000),)
     reading = readings.Memory(1, 1, 1, 1, gpus, backend.BackendVram(2_000_000_000, 3_000_000_000))
@@ -107,6 +115,7 @@ def test_the_figures_are_those_of_proc():
     array = np.ones(30_000_000)
     reading = readings.memory()
     assert reading.process == pytest.approx(proc_bytes("/proc/self/status", "VmRSS"), rel=0.02)
+    assert reading.process == pytest.approx(readings.resident_bytes(), rel=0.02)
     assert reading.process_peak == pytest.approx(proc_bytes("/proc/self/status", "VmHWM"), rel=0.02)
     assert reading.machine_total == proc_bytes("/proc/meminfo", "MemTotal")
     used = reading.machine_total - proc_bytes("/proc/meminfo", "MemAvailable")

@@ -19,12 +19,13 @@ def float32():
     training.choose_precision("float32")
 
 
-def train_up_to(epochs, folder, packed, seed=1, learning_rate=LEARNING_RATE):
+def train_up_to(epochs, folder, packed, seed=1, learning_rate=LEARNING_RATE, publish=None, **options):
     keras.utils.set_random_seed(seed)
-    autoencoder = networks.Autoencoder(**SMALL)
+    autoencoder = networks.Autoencoder(**SMALL, **options)
     train = images.ImageBatches(packed, "train", 16, shuffle=True, seed=seed)
     valid = images.ImageBatches(packed, "valid", 16)
-    return autoencoder, training.fit(autoencoder, train, valid, epochs, folder, learning_rate)
+    log = training.fit(autoencoder, train, valid, epochs, folder, learning_rate, publish)
+    return autoencoder, log
 
 
 def logged_epochs(folder):
@@ -69,6 +70,54 @@ def test_another_training_is_set_aside_and_not_lost(packed, tmp_path):
     assert len(aside) == 1
     assert (aside[0] / "state.json").read_text() == kept
     assert json.loads((tmp_path / "ae" / "state.json").read_text())["settings"]["learning_rate"] == 0.001
+
+
+def without_defaults(state):
+    """A state of former versions, which had the options as they were asked for."""
+    asked_for = {name: value for name, value in state["settings"]["options"].items() if name in SMALL}
+    return {**state, "settings": {**state["settings"], "options": asked_for}}
+
+
+def test_an_option_left_out_is_the_default_spelled_out(packed, tmp_path):
+    train_up_to(1, tmp_path / "ae", packed)
+    path = tmp_path / "ae" / "state.json"
+    old = without_defaults(json.loads(path.read_text()))
+    assert old["settings"]["options"] == {"z_dim": 8, "filters": [4, 6, 8, 8]}
+    for spelled in ({}, {"strides": 2, "activation": "leaky_relu", "batch_norm": False}):
+        path.write_text(json.dumps(old))
+        autoencoder, log = train_up_to(1, tmp_path / "ae", packed, **spelled)
+        assert len(log) == 1
+        assert json.loads(path.read_text()) == old  # loaded, not trained anew
+    assert training.load_model(tmp_path / "ae").get_config() == autoencoder.get_config() | {
+        "filters": [4, 6, 8, 8]
+    }
+    _, log = train_up_to(2, tmp_path / "ae", packed)
+    assert len(log) == 2
+    assert json.loads(path.read_text())["settings"] == old["settings"]  # one training, one description
+    train_up_to(1, tmp_path / "ae", packed, activation="selu")
+    assert sorted(folder.name for folder in tmp_path.iterdir())[0] == "ae"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_is_kept_is_published(packed, tmp_path):
+    calls, folder = [], tmp_path / "ae"
+
+    def publish(wait=False):
+        calls.append("all" if wait else len(logged_epochs(folder)))
+
+    train_up_to(2, folder, packed, publish=publish)
+    assert calls == [1, 2, "all"]
+    train_up_to(2, folder, packed, publish=publish)  # nothing new
+    assert calls == [1, 2, "all"]
+
+    def interrupt(wait=False):
+        publish(wait)
+        if not wait:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_up_to(4, folder, packed, publish=interrupt)
+    assert calls == [1, 2, "all", 3, "all"]
 
 
 def test_an_older_state_does_not_see_half_written_newer_weights(packed, tmp_path):
@@ -169,6 +218,6 @@ def test_shuffled_batches_cannot_be_encoded(packed, tmp_path):
     ],
 )
 def test_auto_precision(monkeypatch, capabilities, bfloat16_cpu, policy):
-    monkeypatch.setattr(training.monitor, "gpus_of_backend", lambda: capabilities)
-    monkeypatch.setattr(training.monitor, "cpu_multiplies_bfloat16", lambda: bfloat16_cpu)
+    monkeypatch.setattr(training.backend, "gpus_of_backend", lambda: capabilities)
+    monkeypatch.setattr(training.backend, "cpu_multiplies_bfloat16", lambda: bfloat16_cpu)
     assert training.choose_precision("auto") == policy == keras.config.dtype_policy().name

@@ -16,11 +16,11 @@ import pytest
 SCRIPT = """
 import sys
 import keras
-from helpers import images, models, training
+from helpers.models import images, networks, training
 packed, folder = sys.argv[1:]
 training.choose_precision("float32")
 keras.utils.set_random_seed(7)
-autoencoder = models.Autoencoder(z_dim=8, filters=(4, 6, 8, 8))
+autoencoder = networks.Autoencoder(z_dim=8, filters=(4, 6, 8, 8))
 train = images.ImageBatches(packed, "train", 2, shuffle=True, flip=True, seed=7)
 training.fit(autoencoder, train, images.ImageBatches(packed, "valid", 6), 12, folder, 0.01)
 """

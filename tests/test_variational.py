@@ -128,7 +128,7 @@ def test_another_process_and_the_other_backend_load_the_model(trained, packed, t
     pictures = images.load_images(packed, range(6))
     np.save(tmp_path / "images.npy", pictures)
     program = (
-        "import sys, numpy as np; from helpers import training; folder, out = sys.argv[1:];"
+        "import sys, numpy as np; from helpers.models import training; folder, out = sys.argv[1:];"
         "vae = training.load_model(folder); mu, logvar = vae.encoder.predict(np.load(out + '/images.npy'));"
         "np.save(out + '/mu.npy', mu); np.save(out + '/logvar.npy', logvar)"
     )
