@@ -115,7 +115,7 @@ class Study:
         return self.train(kind, self._folder(name, seed), seed=seed, z_dim=z_dim, **options)[0]
 
     def log(self, name, seed=None):
-        """Log of a network, or folder, that was trained: a list of rows, one per epoch, as of `models.fit`."""
+        """Log of a network, or folder, that was trained: a list of rows, one per epoch, as of `fit`."""
         return read_json(self.home / self._folder(name, seed) / STATE_FILE)["log"]
 
     def _folder(self, name, seed=None):
