@@ -2,7 +2,6 @@
 
 from collections import namedtuple
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 from scipy import fft
@@ -26,20 +25,8 @@ MOST_BINS = 2**24  # 128 MB in float64
 STATISTICS_GRID = 100  # positions along each side of a plane: numbers need fewer than pictures do
 INNER = 1.0  # sigma: the contour whose axis and centre are compared with those of the ellipse
 LOWEST_AXIS_RATIO = 1.2  # of a contour that has a direction at all
+Plane = namedtuple("Plane", "x y density levels ellipses")
 Agreement = namedtuple("Agreement", "overlap angle offset axis_ratio")
-
-
-class Plane(NamedTuple):
-    """Density of a plane on the grid x, y, its levels (k,) ascending, and the ellipses (k, m, 2) to match.
-
-    The k-th ellipse from the end encloses of a normal cloud what the k-th level encloses of this one.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    density: np.ndarray
-    levels: np.ndarray
-    ellipses: np.ndarray
 
 
 def kde_2d(points, grid=200):
@@ -82,10 +69,7 @@ def kernel_covariance(coordinates):
 
 
 def spread_points(places):
-    """Spread points at places (2, n), in units of bins, over the 4 × 4 nearest bins: counts, a matrix.
-
-    The number of bins leaves room for the margin on the far sides.
-    """
+    """Counts, a matrix, of points at places (2, n) in bins, each over 4 × 4 bins, with room at far sides."""
     extents = places.max(axis=1) + REACH / BIN_WIDTH + 1
     shape = [fft.next_fast_len(int(extent), real=True) for extent in extents]
     if np.prod(shape, dtype=np.float64) > MOST_BINS:
@@ -129,8 +113,10 @@ def transfer_function(frequencies):
 def plane_density(points, n_stds=(1, 2, 3), ellipses_of=None, grid=200):
     """`Plane` of points (n, 2): what a picture of contours and confidence ellipses needs, n_stds ascending.
 
-    The ellipses are those of the points `ellipses_of` (m, 2), if given, else of the same points. Raises
-    InputError where the plane has no density. For VIII-038, VIII-039.
+    x, y and density are those of `kde_2d`. Of its levels (k,), ascending, and ellipses (k, m, 2), the i-th
+    ellipse from the end encloses of a normal cloud what the i-th level encloses of this one. The ellipses are
+    those of the points `ellipses_of`, if given, else of the same points. Raises InputError where the plane
+    has no density. For VIII-038, VIII-039.
     """
     x, y, density = kde_2d(points, grid)
     levels = contour_levels(density, expected_coverage(n_stds))
@@ -166,7 +152,7 @@ def compare_contours(y, pairs, n_stds=(1, 2, 2.5, 3)):
     Raises InputError where a plane has no density. For VIII-040, VIII-041, IX-007, IX-008, IX-064, IX-070.
     """
     found = [compare_plane(y[:, list(pair)], n_stds) for pair in pairs]
-    return Agreement(*(np.array(values) for values in zip(*found, strict=True)))
+    return Agreement(*map(np.array, zip(*found, strict=True)))
 
 
 def compare_plane(points, n_stds):

@@ -40,9 +40,7 @@ def require_ellipse(cov):
     if cov.shape != (2, 2) or not np.isfinite(cov).all() or not np.allclose(cov, cov.T):
         raise InputError(f"A covariance must be a symmetric matrix of 2 × 2 finite numbers; this is {cov}.")
     if not np.diag(cov).min() > SMALLEST_VARIANCE_RATIO * np.diag(cov).max():
-        raise InputError(
-            "A coordinate of the pair has no spread, so there is no ellipse; choose another one."
-        )
+        raise InputError("A coordinate of the pair has no spread, so no ellipse; choose another one.")
     if 1 - cov[0, 1] ** 2 / cov[0, 0] / cov[1, 1] < SMALLEST_UNEXPLAINED:
         raise InputError("The points lie on a straight line, so there is no ellipse; choose another pair.")
     return cov

@@ -35,6 +35,30 @@ class Score(NamedTuple):
         return float(np.std(self.halves))
 
 
+def score(statistic, *arrays, repeats=REPEATS):
+    """`Score` of statistic(*arrays), a number; the rows of each array are divided by chance."""
+    return Score(float(statistic(*arrays)), _of_parts(statistic, arrays, 2, repeats))
+
+
+def combine(operation, score, other):
+    """Difference, ratio, ... of two scores of one kind with equally many images: `Score`.
+
+    `operation` is a function of two numbers or arrays, such as `np.subtract`. What chance did to a reference
+    that both have in common drops out of the spread.
+    """
+    return Score(float(operation(score.value, other.value)), operation(score.halves, other.halves))
+
+
+def _of_parts(statistic, arrays, parts, repeats):
+    """Statistic of each part in `repeats` random divisions of the arrays: float64 (repeats · parts,)."""
+    rng, values = np.random.default_rng(SEED), []
+    for _ in range(repeats if parts > 1 else 1):
+        divisions = [np.array_split(rng.permutation(len(array)), parts) for array in arrays]
+        for rows in zip(*divisions, strict=True):
+            values.append(statistic(*(array[part] for array, part in zip(arrays, rows, strict=True))))
+    return np.array(values, dtype=np.float64)
+
+
 def relative_error(z_again, z):
     """|z' − z| / |z| per point (n,): how far encoding a decoded point leads away from it (CII-006)."""
     return np.linalg.norm(z_again - z, axis=1) / np.linalg.norm(z, axis=1)
@@ -97,30 +121,6 @@ def frechet_limit(features, reference, repeats=REPEATS):
     arrays = features, reference
     means = [np.mean(_of_parts(frechet_distance, arrays, parts, repeats)) for parts in PARTS]
     return float(np.polyfit(PARTS, means, 1)[1])
-
-
-def score(statistic, *arrays, repeats=REPEATS):
-    """`Score` of statistic(*arrays), a number; the rows of each array are divided by chance."""
-    return Score(float(statistic(*arrays)), _of_parts(statistic, arrays, 2, repeats))
-
-
-def _of_parts(statistic, arrays, parts, repeats):
-    """Statistic of each part in `repeats` random divisions of the arrays: float64 (repeats · parts,)."""
-    rng, values = np.random.default_rng(SEED), []
-    for _ in range(repeats if parts > 1 else 1):
-        divisions = [np.array_split(rng.permutation(len(array)), parts) for array in arrays]
-        for rows in zip(*divisions, strict=True):
-            values.append(statistic(*(array[part] for array, part in zip(arrays, rows, strict=True))))
-    return np.array(values, dtype=np.float64)
-
-
-def combine(operation, score, other):
-    """Difference, ratio, ... of two scores of one kind with equally many images: `Score`.
-
-    `operation` is a function of two numbers or arrays, such as `np.subtract`. What chance did to a reference
-    that both have in common drops out of the spread.
-    """
-    return Score(float(operation(score.value, other.value)), operation(score.halves, other.halves))
 
 
 def neighbour_density(features, reference):

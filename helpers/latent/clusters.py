@@ -30,10 +30,7 @@ def k_means(n_clusters, seed, n_init=3):
 
 
 def inertia_curve(z, cluster_counts, seed=1):
-    """Inertia (sum of squared distances to the nearest centre) of k-means for each cluster count.
-
-    z is (n, d); returns float64 (len(cluster_counts),). Source: XIII-028.
-    """
+    """Inertia (k,), the sum of squared distances to the nearest centre, for k cluster counts (XIII-028)."""
     if max(cluster_counts) > len(z):
         raise InputError(f"{max(cluster_counts)} clusters cannot be made of {len(z)} points; ask for fewer.")
     # Within one run of k-means on small batches, threads wait for each other longer than they compute.

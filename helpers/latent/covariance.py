@@ -10,7 +10,7 @@ from helpers.files import InputError
 from helpers.latent.pieces import covariance_about, map_rows, require_finite, require_points, row_lengths
 
 SMALLEST_VARIANCE = 1e-9  # of the first component's: less is rounding, as beyond n − 1 components of n points
-OffDiagonal = namedtuple("OffDiagonal", "mean largest share_above")  # of magnitudes beside the diagonal
+OffDiagonal = namedtuple("OffDiagonal", "mean largest share_above")  # share above a threshold
 
 
 class Pca(NamedTuple):
@@ -129,19 +129,13 @@ def off_diagonal(matrix):
 
 
 def off_diagonal_statistics(matrix, threshold=0.3):
-    """Mean and largest magnitude beside the diagonal of a correlation matrix (d, d), d > 1: `OffDiagonal`.
-
-    And the share of magnitudes above the threshold. For VIII-012, IX-034.
-    """
+    """Magnitudes beside the diagonal of a matrix (d, d), d > 1, in three numbers. For VIII-012, IX-034."""
     sizes = np.abs(off_diagonal(matrix))
     return OffDiagonal(float(sizes.mean()), float(sizes.max()), float(np.mean(sizes > threshold)))
 
 
 def strongest_pairs(matrix, number):
-    """Pairs of components (number, 2) with the largest magnitudes in `matrix` (d, d), and their correlations.
-
-    The strongest comes first; i < j in each pair. Source: VIII-017.
-    """
+    """Pairs i < j (number, 2) of largest magnitude in `matrix` (d, d), in order; their values (VIII-017)."""
     correlations = off_diagonal(matrix)
     order = np.argsort(-np.abs(correlations), kind="stable")[:number]
     return np.stack(np.triu_indices(len(matrix), 1), axis=1)[order], correlations[order]

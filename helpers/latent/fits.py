@@ -1,6 +1,6 @@
 """A Gaussian through each component's number density, and trimming by its width."""
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 from scipy.special import erf
@@ -13,24 +13,16 @@ INTERVAL = 0.25  # width of the posts' number densities of z (VIII-031)
 FIT_STEPS = 100  # most steps of a Gaussian fit; ten are usual
 FIT_CHANGE = 1e-6  # change of centre / sigma and of log(sigma) below which a fit has ended
 MOST_WIDENING = 3  # times the standard deviation: the largest sigma of a fit, for flat densities
-
-
-class GaussianFits(NamedTuple):
-    """A Gaussian per component, each field float64 (z_dim,): centre, sigma, peak, goodness of fit."""
-
-    centre: np.ndarray
-    sigma: np.ndarray
-    amplitude: np.ndarray
-    r_squared: np.ndarray
+GaussianFits = namedtuple("GaussianFits", "centre sigma amplitude r_squared")  # each float64 (z_dim,)
 
 
 def fit_gaussians(z, width):
     """Least-squares Gaussian amplitude · exp(−(x − centre)² / 2 sigma²) of each component's number density.
 
-    z is (n, d); x are the centres of intervals of `width` as in `number_densities`. All d components are
-    fitted at once. r_squared is the share of the counts' variance over the intervals that the curve
-    explains: 1 for a Gaussian without noise, clearly less for two peaks or few points. A component narrower
-    than an interval is not resolved: its sigma stops at `width` / 4. Source: CII-022 to CII-034, VIII-010.
+    Returns `GaussianFits`. z is (n, d); x are the centres of intervals of `width` as in `number_densities`.
+    All d components are fitted at once. r_squared is the share of the counts' variance over the intervals
+    that the curve explains: 1 for a Gaussian without noise, clearly less for two peaks or few points. A sigma
+    is at least `width` / 4: nothing narrower is resolved. Source: CII-022 to CII-034, VIII-010.
     """
     centres, counts = number_densities(z, width)
     peak, mean = counts.max(axis=0), centres @ counts / len(z)
@@ -52,9 +44,7 @@ def levenberg_marquardt(x, y, smallest_log_sigma):
 
     Starts at (1, 0, 0). Each of the d curves has its own damping. Source: Marquardt 1963.
     """
-    parameters = np.zeros((3, x.shape[1]))
-    parameters[0] = 1
-    damping = np.full(x.shape[1], 1e-3)
+    parameters, damping = np.outer([1.0, 0, 0], np.ones(x.shape[1])), np.full(x.shape[1], 1e-3)
     error = np.square(y - gaussian(x, *parameters)).sum(axis=0)
     for _ in range(FIT_STEPS):
         trial = parameters + damped_step(x, y, parameters, damping)
@@ -109,9 +99,7 @@ def largest_deviations(z, fits=None):
     """
     fits = fit_gaussians(z, INTERVAL) if fits is None else fits
     if z.shape[1] != len(fits.centre):
-        raise InputError(
-            f"The Gaussians describe {len(fits.centre)} components, the z-points have {z.shape[1]}."
-        )
+        raise InputError(f"Gaussians describe {len(fits.centre)} components, the z-points have {z.shape[1]}.")
     widths = 2 * half_width(fits.sigma)
     pieces = (np.abs(z[rows] - fits.centre) / widths for rows in row_slices(len(z)))
     deviations = np.concatenate([piece.max(axis=1) for piece in pieces])

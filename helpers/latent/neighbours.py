@@ -60,8 +60,7 @@ def levina_bickel_dimension(points, n_neighbours=20):
     the inverse averaging of MacKay and Ghahramani 2005; for CII-069.
     """
     distances = neighbour_distances(points, n_neighbours)
-    logs = np.log(distances[:, -1:] / distances[:, :-1])
-    return float(1 / logs.mean())
+    return float(1 / np.log(distances[:, -1:] / distances[:, :-1]).mean())
 
 
 def count_regions(points, neighbour_counts):
@@ -107,16 +106,16 @@ def log10_volume_share(z, share=0.95):
 
 def window(points2d, half_side, centre=(0, 0)):
     """Mask (n,) of the points (n, 2) in the square of `half_side` about `centre` (CII-065)."""
-    return centre_distances(points2d, centre) <= half_side
+    return maximum_norm(points2d, centre) <= half_side
 
 
 def widen_window(points2d, half_side, wanted=200, centre=(0, 0)):
     """Smallest half side >= `half_side` of a square about `centre` that holds `wanted` points, or all."""
-    distances = np.sort(centre_distances(points2d, centre))
+    distances = np.sort(maximum_norm(points2d, centre))
     return float(max(half_side, distances[min(wanted, len(distances)) - 1]))
 
 
-def centre_distances(points2d, centre):
+def maximum_norm(points2d, centre):
     """Distance (n,) of points (n, 2) from `centre` in the maximum norm, whose circles are squares."""
     return np.abs(points2d - np.asarray(centre)).max(axis=1)
 

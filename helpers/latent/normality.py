@@ -86,8 +86,7 @@ def mardia_skewness(white):
 
     Over the first 2,000 points. m normal points have about r(r + 1)(r + 2) / m. Source: Mardia 1970.
     """
-    white = white[:SKEWNESS_ROWS].astype(np.float64)
-    total = 0.0
+    white, total = white[:SKEWNESS_ROWS].astype(np.float64), 0.0
     for start in range(0, len(white), CHUNK_PAIRS):
         rows, later = white[start : start + CHUNK_PAIRS], white[start + CHUNK_PAIRS :]
         for weight, products in ((1, rows @ rows.T), (2, rows @ later.T)):
@@ -98,7 +97,7 @@ def mardia_skewness(white):
 def spread_ratio(squares, dimensions):
     """Standard deviation of squared distances (n,) over that of chi², √(2 · dimensions): 1 if normal.
 
-    The points' own covariance makes it smaller: about 1 − dimensions / 2n for normal points.
+    The points' own covariance makes it about 1 − dimensions / 2n for normal points.
     """
     return float(np.std(squares) / np.sqrt(2 * dimensions))
 

@@ -7,28 +7,22 @@ from helpers.files import InputError
 CHUNK_ROWS = 8192  # points that are worked on at once: 16 MB in float64 at 256 dimensions
 
 
-def require_points(z_points, fewest, purpose):
-    """Raise InputError unless z_points are finite, of shape (n, d), and n is at least `fewest`.
-
-    `purpose` begins the sentence of the message: what needs so many points.
-    """
-    if np.ndim(z_points) != 2:
+def require_points(z, fewest, purpose):
+    """Raise InputError unless z (n, d) is finite and n >= `fewest`; `purpose` says what needs so many."""
+    if np.ndim(z) != 2:
+        raise InputError(f"z-points come as an array (n, z_dim), this one has the shape {np.shape(z)}.")
+    if len(z) < fewest:
         raise InputError(
-            f"z-points come as an array (n, z_dim), this one has the shape {np.shape(z_points)}."
+            f"{purpose} needs at least {fewest} z-points, here are {len(z)}; encode more images."
         )
-    if len(z_points) < fewest:
-        raise InputError(
-            f"{purpose} needs at least {fewest} z-points, here are {len(z_points)}; encode more images."
-        )
-    require_finite(z_points)
+    require_finite(z)
 
 
 def require_finite(values):
     """Raise InputError where one of `values` is not a finite number."""
     if not np.isfinite(values).all():
         raise InputError(
-            "Some z-points are not finite numbers: the training has diverged; train again with a smaller "
-            "learning rate."
+            "Some z-points are not finite: the training has diverged; train with a smaller learning rate."
         )
 
 

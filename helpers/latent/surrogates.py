@@ -51,9 +51,7 @@ def trimmed_surrogate(core, n, rng, fact):
     """
     share = independent_survivors(1, core.shape[1], fact)
     if share < SMALLEST_SHARE:
-        raise InputError(
-            f"Of normal noise, fact {fact} leaves less than 1 % of the points; choose a larger one."
-        )
+        raise InputError(f"Of normal noise, fact {fact} leaves less than 1 %; choose a larger one.")
     normal, kept, draws = fit_normal(core), [], len(core) / share
     while len(kept) < len(core):
         draws *= SPARE_DRAWS
@@ -157,5 +155,7 @@ def plant_network(n, d, n_filaments, thickness, rng, meeting=True):
 def plant_clusters(n, d, n_clusters, rng):
     """Draw n points (n, d), float32, in equal round clusters far from each other, and their numbers (n,)."""
     centres = CLUSTER_DISTANCE * rng.standard_normal((n_clusters, d))
-    labels = np.arange(n) % n_clusters
-    return map_rows(lambda rows: centres[labels[rows]] + draw_noise(len(rows), d, rng), range(n), d), labels
+    points = draw_noise(n, d, rng)
+    for number, centre in enumerate(centres):
+        points[number::n_clusters] += centre
+    return points, np.arange(n) % n_clusters

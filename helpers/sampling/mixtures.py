@@ -101,10 +101,7 @@ def draw_bootstrap(bootstrap, n, rng):
 
 
 def split_scales(coordinates):
-    """Standardised log scales and directions, (n, 1 + r), float32, of whitened coordinates (n, r).
-
-    Returns mean and spread of the log scales as well.
-    """
+    """Standardised log scale and direction, (n, 1 + r), of whitened (n, r); the logs' mean and spread."""
     scales = image_scales(coordinates)[:, None].clip(SMALLEST_SCALE)
     logs = np.log(scales)
     mean, spread = float(logs.mean()), max(float(logs.std()), SMALLEST_SCALE)

@@ -8,10 +8,7 @@ SMALLEST_SINE = 1e-6  # of the angle between two directions: below, no single ar
 
 
 def interpolate_linear(start, end, shares):
-    """Points (m, d), float32, at `shares` (m,) of the straight way from `start` to `end`, each (d,).
-
-    With arrays (m, d) each row has a way of its own. Source: XIII-105.
-    """
+    """Points (m, d), float32, at `shares` (m,) of the line between points (d,) or (m, d). XIII-105."""
     shares = np.asarray(shares)[:, None]
     return ((1 - shares) * start + shares * end).astype(np.float32)
 

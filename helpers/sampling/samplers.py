@@ -44,10 +44,7 @@ def fit_dimension(z_points):
 
 
 def fit_intervals(z_points, share=INTERVAL_SHARE):
-    """Ends (2, d) of the interval that holds the middle `share` of each component's values (VIII-008).
-
-    With share 1 it reaches from the smallest to the largest value.
-    """
+    """Ends (2, d) of the interval that holds the middle `share` (0 to 1) of each component (VIII-008)."""
     require_points(z_points, 2, "An interval")
     return np.quantile(z_points, [(1 - share) / 2, (1 + share) / 2], axis=0)
 
@@ -92,10 +89,7 @@ def draw_gaussian(normal, n, rng):
 
 
 def draw_elliptical(fitted, n, rng):
-    """z-vectors with measured Mahalanobis distances, in directions drawn evenly.
-
-    `surrogates.elliptical_surrogate` in two steps, and each vector draws its distance by itself.
-    """
+    """z-vectors in directions drawn evenly, each of which draws a measured Mahalanobis distance by itself."""
     normal, distances = fitted
     return _at_distances(normal, rng.choice(distances, n), rng)
 
@@ -153,7 +147,7 @@ def inside_all_ellipses(coordinates, n_std):
 def normal_share_inside(n_std, dimensions):
     """Share of the normal distribution in `dimensions` >= 2 inside the n_std ellipses of all pairs.
 
-    Exact: an integral over the largest coordinate m; the others are below m and √(n_std² − m²). For VIII-063.
+    Exact: integral over the largest coordinate m; all others are below m and √(n_std² − m²). VIII-063.
     """
 
     def density(m):
