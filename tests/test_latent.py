@@ -4,7 +4,6 @@ from clouds import correlated_points
 from scipy.optimize import curve_fit
 from sklearn.decomposition import PCA
 
-from helpers import scores
 from helpers.files import InputError
 from helpers.latent import covariance, marginals, neighbours
 from helpers.latent import fits as fits_module
@@ -236,17 +235,3 @@ def test_predicted_radius_of_the_standard_normal_distribution_is_nearly_16():
     mean, spread = marginals.predicted_radius(np.zeros(256), np.eye(256))
     assert mean == pytest.approx(15.984, abs=0.001)  # mean of the chi distribution with 256 degrees
     assert spread == pytest.approx(0.707, abs=0.001)
-
-
-def test_relative_error():
-    z = np.array([[3.0, 4.0], [0.0, 2.0]])
-    assert scores.relative_error(z + np.array([0, 1.0]), z).tolist() == [0.2, 0.5]
-
-
-def test_explained_variance_share_of_perfect_and_mean_answers():
-    images = np.random.default_rng(0).random((20, 8, 8, 3))
-    mean_image = images.mean(axis=0)
-    assert scores.explained_variance_share(images, images, mean_image) == 1
-    assert scores.explained_variance_share(images, np.broadcast_to(mean_image, images.shape), mean_image) == 0
-    half = (images + mean_image) / 2
-    assert scores.explained_variance_share(images, half, mean_image) == pytest.approx(0.75)

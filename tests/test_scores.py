@@ -43,6 +43,7 @@ def test_relative_error_and_explained_variance_of_known_arrays():
     mean_image = images.mean(axis=0)
     half_way = (images + mean_image) / 2
     assert scores.explained_variance_share(images, images, mean_image) == 1
+    assert scores.explained_variance_share(images, np.broadcast_to(mean_image, images.shape), mean_image) == 0
     assert scores.explained_variance_share(images, half_way, mean_image) == pytest.approx(0.75)
 
 

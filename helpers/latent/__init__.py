@@ -1,4 +1,4 @@
-"""Statistics of z-points: arrays in, arrays out."""
+"""Statistics of z-points: arrays in, arrays out; neighbours, surrogates, clusters, maps, normality beside."""
 
 from helpers.latent.covariance import (
     components_for_variance,

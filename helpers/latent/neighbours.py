@@ -96,8 +96,7 @@ def log10_volume_share(z, share=0.95):
     components in proportion to their standard deviations, which must not be zero. What of it lies outside
     the box counts as well, up to the whole box (0). For CII-074.
     """
-    dimensions, spread = z.shape[1], z.std(axis=0, dtype=np.float64)
-    mean = z.mean(axis=0)
+    dimensions, mean, spread = z.shape[1], z.mean(axis=0), z.std(axis=0, dtype=np.float64)
     distances = row_lengths(lambda rows: (rows - mean) / spread, z)
     log_axes = np.log(np.quantile(distances, share) * spread / np.ptp(z, axis=0))
     log_unit_ball = dimensions / 2 * np.log(np.pi) - gammaln(dimensions / 2 + 1)

@@ -115,11 +115,9 @@ def _calibrate(bootstrap, z_points):
     """Share of noise at which draws are as far from the nearest z-point as left-out z-points are."""
     left_out = np.zeros(len(z_points), dtype=bool)
     left_out[:: max(len(z_points) // CALIBRATION_POINTS, 4)] = True
-    wanted = np.median(nearest_distances(z_points[left_out], z_points[~left_out]))
-    low, high = 0.0, 1.0
+    wanted, low, high = np.median(nearest_distances(z_points[left_out], z_points[~left_out])), 0.0, 1.0
     for _ in range(CALIBRATION_STEPS):
-        noise = (low + high) / 2
-        rng = np.random.default_rng(SEED)
+        noise, rng = (low + high) / 2, np.random.default_rng(SEED)
         drawn = draw_bootstrap(bootstrap._replace(noise=noise), CALIBRATION_POINTS, rng)
         near = np.median(nearest_distances(drawn, z_points)) < wanted
         low, high = (noise, high) if near else (low, noise)
