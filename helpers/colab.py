@@ -29,7 +29,8 @@ UNPACKED = ".unpacked"  # says which archive the folder holds whole
 DATA_FILES = (".zip", ".txt", ".csv")  # archives of images and CelebA's lists
 MANY_FILES = 20  # in a folder: it is copied as one archive
 OK, MISSING, OLD = "OK", "MISSING", "OLD"
-PYNVML = "pynvml"  # a module that two packages bring; the second to be installed would replace the first's
+PYNVML = "pynvml"  # a module that several packages bring; the next to be installed would replace the first's
+PYNVML_FROM = ("nvidia-ml-py", PYNVML)
 
 
 def main():
@@ -124,7 +125,8 @@ def check_packages(requirements=None):
 def _check(name, lowest):
     found = _find_version(name)
     if found is None and name.startswith("nvidia-ml-py") and importlib.util.find_spec(PYNVML):
-        return Package(name, lowest, f"{_bringer_of_pynvml()} instead", OK)
+        brought = [f"{other} {version}" for other in PYNVML_FROM if (version := _find_version(other))]
+        return Package(name, lowest, f"{(brought or [PYNVML])[0]} instead", OK)
     if found is None:
         return Package(name, lowest, "", MISSING)
     return Package(name, lowest, found, OLD if Version(found) < Version(lowest) else OK)
@@ -135,14 +137,6 @@ def _find_version(name):
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _bringer_of_pynvml():
-    """Name and version of the distribution whose pynvml imports; the module's own name if none claims it."""
-    for name in ("nvidia-ml-py", PYNVML):
-        if version := _find_version(name):
-            return f"{name} {version}"
-    return PYNVML
 
 
 def format_packages(packages):

@@ -8,15 +8,7 @@ from pathlib import Path
 
 from helpers.drive.exchange import MANIFEST_SUFFIX, dated
 from helpers.drive.mount import check_space, find_mount, look_up, make_folder, persist, status_of
-from helpers.drive.transfer import (
-    DamagedSource,
-    describe,
-    drop_partial,
-    hash_of,
-    read_blocks,
-    show_progress,
-    transfer,
-)
+from helpers.drive.transfer import describe, drop_partial, hash_of, read_blocks, show_progress, transfer
 from helpers.files import InputError, shown_path
 from helpers.reporting import note
 
@@ -42,11 +34,11 @@ def copy_verified(source, target):
         drop_partial(target)
         note(f"{shown_path(target)} is there already and whole.")
     else:
-        expected = _claimed_sha256(source, origin)
+        claimed = persist(lambda: _read_manifest(source), source) or {}
         persist(lambda: _make_way(source, origin, target), target, mount)
-        check_space(origin.size, mount)
-        with show_progress(target.name, origin.size) as count:
-            sha256 = transfer(source, target, mount, count, expected)
+        check_space(origin["bytes"], mount)
+        with show_progress(target.name, origin["bytes"]) as count:
+            sha256 = transfer(source, target, mount, count, claimed.get("sha256"))
     _write_manifest(origin, target, mount, sha256)
     return target
 
@@ -71,11 +63,11 @@ def _present_sha256(source, origin, target):
     status = status_of(target)
     if status is None:
         return None
-    known = {"bytes": status.st_size, "modified": status.st_mtime_ns, "source": origin.key}
+    known = {"bytes": status.st_size, "modified": status.st_mtime_ns, "source": origin}
     manifest = _read_manifest(target) or {}
     if known.items() <= manifest.items():
         return manifest["sha256"]
-    if status.st_size != origin.key.get("bytes", status.st_size):
+    if "files" not in origin and status.st_size != origin["bytes"]:
         return None
     is_equal = all(a == b for a, b in zip_longest(read_blocks(source), read_blocks(target)))
     return hash_of(target) if is_equal else None
@@ -85,25 +77,14 @@ def _make_way(source, origin, target):
     """Set the target aside unless it is older than the source, or the beginning of a copy of it."""
     _manifest_path(target).unlink(missing_ok=True)
     status = status_of(target)
-    if status is None or status.st_mtime_ns <= origin.modified:
+    if status is None or status.st_mtime_ns <= origin["modified"]:
         return
     pairs = zip_longest(read_blocks(source), read_blocks(target), fillvalue=b"")
-    if status.st_size < origin.size and all(a.startswith(b) for a, b in pairs):
+    if status.st_size < origin["bytes"] and all(a.startswith(b) for a, b in pairs):
         return
     aside = target.with_name(dated(target.name))
     os.replace(target, aside)
     note(f"{shown_path(target)} was newer than what is copied there; kept as {aside.name}.")
-
-
-def _claimed_sha256(source, origin):
-    """sha256 that the source's own manifest states, None without one; DamagedSource if the sizes differ."""
-    manifest = persist(lambda: _read_manifest(source), source)
-    if manifest and manifest["bytes"] != origin.size:
-        raise DamagedSource(
-            f"{source} has {origin.size:,} bytes instead of {manifest['bytes']:,}; copy it there anew, or "
-            f"delete {_manifest_path(source).name} if you changed it yourself."
-        )
-    return manifest and manifest["sha256"]
 
 
 def _manifest_path(path):
@@ -123,6 +104,6 @@ def _write_manifest(origin, target, mount, sha256):
     """Say that a copy is whole, unless that has been said."""
     status = persist(lambda: os.stat(target), target, mount)
     manifest = {"bytes": status.st_size, "sha256": sha256, "modified": status.st_mtime_ns}
-    manifest["source"] = origin.key
+    manifest["source"] = origin
     if persist(lambda: _read_manifest(target), target, mount) != manifest:
         transfer(json.dumps(manifest, indent=1).encode(), _manifest_path(target), mount)

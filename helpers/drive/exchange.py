@@ -6,6 +6,7 @@ is replaced last and in one step, so that a stop at any moment leaves the state 
 
 import json
 import os
+import stat
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,7 +21,6 @@ from helpers.reporting import note
 
 PUBLISHED = "published.json"  # in MyDrive
 SEEN = ".mydrive.json"  # here: what the files were when they were last the same in MyDrive
-ATTEMPTS = 5  # to publish while another machine does
 one_at_a_time = threading.Lock()  # a training publishes in the background
 STATE, WEIGHTS = "state.json", "epoch-*.weights.h5"  # of a training; the state names the weights that count
 TRAINING = ("settings", "log", "weights")  # what a state says of it
@@ -32,16 +32,12 @@ HASH_LETTERS = 16
 AHEAD, BEHIND, LATER, EARLIER = "ahead", "behind", "later", "earlier"
 
 
-class OlderThanDrive(InputError):
-    """MyDrive holds something newer, which was not overwritten."""
-
-
 def publish_folder(folder, drive_folder, progress=show_progress):
     """Publish the finished files of one folder, subfolders left out; return how many were sent.
 
     Others may go on writing to the folder. `progress` as `transfer.show_progress`. Nothing that MyDrive holds
     is dropped but the weights of an earlier epoch of the same training. InputError when MyDrive cannot be
-    written to; OlderThanDrive, when all else is published, for what MyDrive holds newer.
+    written to and, when all else is published, for what MyDrive holds newer.
     """
     folder, drive_folder = Path(folder), Path(drive_folder)
     mount = find_mount(drive_folder)
@@ -50,22 +46,22 @@ def publish_folder(folder, drive_folder, progress=show_progress):
         mine = take_inventory(files, seen)
         if not mine["files"]:
             return 0
-        for _ in range(ATTEMPTS):
-            theirs = read_published(drive_folder, mount)
-            standing = compare(mine, theirs, seen)
-            merged = merge(mine, theirs, standing)
-            sent = _send(files, mine, merged, drive_folder, mount, progress)
-            if read_published(drive_folder, mount) == theirs:
-                break
-        else:
+        theirs = read_published(drive_folder, mount)
+        standing = compare(mine, theirs, seen)
+        merged = merge(mine, theirs, standing)
+        sent = _send(files, mine, merged, drive_folder, mount, progress)
+        if read_published(drive_folder, mount) != theirs:
             raise InputError(f"Another machine is publishing to {drive_folder}; wait for its end.")
         if merged != theirs:
             _commit(merged, theirs, drive_folder, mount)
         _save_seen(folder, drive_folder, seen, merged, _same(mine, merged))
-    if EARLIER in standing.values():
-        raise OlderThanDrive(
-            f"MyDrive holds a newer {_example(standing, theirs)}, which was not overwritten; restore the "
-            "workspace from MyDrive, then go on."
+    earlier = sorted(name for name, how in standing.items() if how == EARLIER)
+    if earlier:
+        training = theirs["training"] if STATE in earlier else None
+        what = f"training of {len(training['log'])} epochs" if training else earlier[0]
+        raise InputError(
+            f"MyDrive holds a newer {what}, which was not overwritten; restore the workspace from MyDrive, "
+            "then go on."
         )
     return sent
 
@@ -114,6 +110,8 @@ def restore_folder(drive_folder, folder, progress=show_progress):
     drive_mount = find_mount(drive_folder)
     with one_at_a_time:
         theirs, seen = read_published(drive_folder, drive_mount), _load_seen(folder, drive_folder)
+        if not theirs["files"]:
+            return 0
         with open_files(folder) as files:
             mine = take_inventory(files, seen)
         standing = compare(mine, theirs, seen)
@@ -121,10 +119,17 @@ def restore_folder(drive_folder, folder, progress=show_progress):
         if folder / STATE in aside:
             aside, mine, seen, standing = [folder], NOTHING, NOTHING, dict.fromkeys(theirs["files"], BEHIND)
         newer = {name for name in theirs["files"] if standing.get(name) in (BEHIND, EARLIER)}
-        wanted = {name: theirs["files"][name] for name in sorted(newer, key=_by_time(theirs))}
-        _check_stored(wanted, drive_folder, drive_mount)
+        wanted = {name: theirs["files"][name] for name in sorted(newer, key=_json_last)}
+        for entry in wanted.values():
+            if not _is_stored(entry, drive_folder, drive_mount):
+                raise DamagedSource(
+                    f"{drive_folder / entry['stored']} is missing or damaged; look for it in MyDrive's bin, "
+                    f"or delete {PUBLISHED} beside it to do without what this folder held."
+                )
         for path in aside:
-            _set_aside(path)
+            kept = path.with_name(dated(path.name))
+            os.replace(path, kept)
+            note(f"{shown_path(path)} is older than in MyDrive; kept as {kept.name}.")
         folder.mkdir(parents=True, exist_ok=True)
         jobs = [(drive_folder / entry["stored"], folder / name, entry) for name, entry in wanted.items()]
         _copy_all(jobs, find_mount(folder), f"{folder.name} from MyDrive", progress)
@@ -135,25 +140,9 @@ def restore_folder(drive_folder, folder, progress=show_progress):
     return len(wanted)
 
 
-def _by_time(inventory):
-    """Sort key: the time of a file, as later ones may say that earlier ones are whole; JSON last."""
-    return lambda name: (inventory["files"][name]["modified"], name.endswith(".json"), name)
-
-
-def _set_aside(path):
-    kept = path.with_name(dated(path.name))
-    os.replace(path, kept)
-    note(f"{shown_path(path)} is older than in MyDrive; kept as {kept.name}.")
-
-
-def _check_stored(wanted, drive_folder, mount):
-    """Raise DamagedSource unless MyDrive has all these files at their size."""
-    for entry in wanted.values():
-        if not _is_stored(entry, drive_folder, mount):
-            raise DamagedSource(
-                f"{drive_folder / entry['stored']} is missing or damaged; look for it in MyDrive's bin, or "
-                f"delete {PUBLISHED} beside it to do without what this folder held."
-            )
+def _json_last(name):
+    """Sort key: JSON says of other files that they are whole."""
+    return name.endswith(".json"), name
 
 
 def _is_stored(entry, drive_folder, mount):
@@ -211,12 +200,9 @@ def open_files(folder):
 
 def _list_finished(folder):
     """Name → identity of the files of a folder, without the temporary ones, whose names begin with a dot."""
-    if not folder.is_dir():
-        return {}
-    with os.scandir(folder) as entries:
-        finished = [entry for entry in entries if entry.is_file() and not entry.name.startswith(".")]
-    statuses = {entry.name: os.stat(entry.path) for entry in finished}
-    return {name: (status.st_ino, status.st_size, status.st_mtime_ns) for name, status in statuses.items()}
+    paths = folder.glob("[!.]*") if folder.is_dir() else []
+    statuses = {path.name: path.stat() for path in paths}
+    return {n: (s.st_ino, s.st_size, s.st_mtime_ns) for n, s in statuses.items() if stat.S_ISREG(s.st_mode)}
 
 
 def take_inventory(files, known):
@@ -225,32 +211,23 @@ def take_inventory(files, known):
     Files whose JSON says otherwise, and weights that no state names, are not whole. A file that the inventory
     `known` describes with equal size and time is not hashed again.
     """
-    entries = {name: _describe(file, known["files"].get(name)) for name, file in files.items()}
-    contents = {name: _parse(file) for name, file in files.items() if name.endswith(".json")}
+    entries, contents = {}, {}
+    for name, file in files.items():
+        entry, former = describe(file), known["files"].get(name, {})
+        is_known = entry.items() <= former.items()
+        entries[name] = {**entry, "sha256": former["sha256"] if is_known else hash_of(file)}
+        file.seek(0)
+        with suppress(ValueError):
+            contents[name] = json.loads(file.read()) if name.endswith(".json") else None
     for name, content in contents.items():
         claims = _claims(name, content, entries)
         if any(entries.get(other, {}).get("sha256") != sha256 for other, sha256 in claims.items()):
             for broken in (name, *claims):
                 entries.pop(broken, None)
-    training = _training(contents[STATE]) if STATE in entries else None
+    training = _training(contents.get(STATE)) if STATE in entries else None
     named = training["weights"] if training else None
     whole = {name: entry for name, entry in entries.items() if name == named or not fnmatch(name, WEIGHTS)}
     return {"files": whole, "training": training}
-
-
-def _describe(file, known):
-    entry = describe(file).key
-    is_known = known and entry.items() <= known.items()
-    return {**entry, "sha256": known["sha256"] if is_known else hash_of(file)}
-
-
-def _parse(file):
-    """Content of an open JSON file, or None where it is none."""
-    file.seek(0)
-    try:
-        return json.loads(file.read())
-    except ValueError:
-        return None
 
 
 def _claims(name, content, entries):
@@ -260,12 +237,11 @@ def _claims(name, content, entries):
     if name == STATE and _training(content):
         return {content["weights"]: content["weights_sha256"]}
     if "sha256" in content:  # of a kept array, or of a file that was copied
-        others = (Path(name).with_suffix(".npy").name, name.removesuffix(MANIFEST_SUFFIX))
-        return {other: content["sha256"] for other in others if other in entries and other != name}
-    files = content.get("files")
-    listed = files if isinstance(files, dict) else {}
-    hashes = {other: entry.get("sha256") for other, entry in listed.items() if isinstance(entry, dict)}
-    return {other: sha256 for other, sha256 in hashes.items() if sha256}
+        others = {Path(name).with_suffix(".npy").name, name.removesuffix(MANIFEST_SUFFIX)} - {name}
+        return dict.fromkeys(others & entries.keys(), content["sha256"])
+    listed = content.get("files")
+    pairs = listed.items() if isinstance(listed, dict) else ()
+    return {other: e["sha256"] for other, e in pairs if isinstance(e, dict) and "sha256" in e}
 
 
 def _training(state):
@@ -335,24 +311,13 @@ def merge(mine, theirs, standing):
         for name, entry in theirs["files"].items()
         if standing.get(name) != AHEAD
     }
-    given = {name: mine["files"][name] for name in mine["files"] if standing.get(name) in (AHEAD, LATER)}
-    stored = {name: {**entry, "stored": stored_name(name, entry)} for name, entry in given.items()}
-    return {"files": {**files, **stored}, "training": (mine if STATE in given else theirs)["training"]}
+    given = {name: entry for name, entry in mine["files"].items() if standing.get(name) in (AHEAD, LATER)}
+    for name, entry in given.items():
+        stem, dot, suffixes = name.partition(".")
+        files[name] = {**entry, "stored": f"{stem}.{entry['sha256'][:HASH_LETTERS]}{dot}{suffixes}"}
+    return {"files": files, "training": (mine if STATE in given else theirs)["training"]}
 
 
 def dated(name):
     """Name for what is set aside now, to the microsecond so that no other has it."""
     return f"{name}.{datetime.now():%Y%m%d-%H%M%S-%f}"
-
-
-def _example(standing, side):
-    """What people are told of what is earlier here."""
-    if standing.get(STATE) == EARLIER and side["training"]:
-        return f"training of {len(side['training']['log'])} epochs"
-    return min(name for name, how in standing.items() if how == EARLIER)
-
-
-def stored_name(name, entry):
-    """Name of a file in MyDrive: its own with the start of its sha256 before the suffix."""
-    stem, dot, suffixes = name.partition(".")
-    return f"{stem}.{entry['sha256'][:HASH_LETTERS]}{dot}{suffixes}"

@@ -28,8 +28,7 @@ LASTING = {
     errno.EDQUOT: "the storage quota is used up; make room there",
     errno.EFBIG: "its file system cannot hold so large a file; choose another disk",
     errno.EROFS: "it can only be read; choose another folder or mount it for writing",
-    errno.EACCES: "permission is missing; choose a folder of your own",
-    errno.EPERM: "permission is missing; choose a folder of your own",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "permission is missing; choose a folder of your own"),
 }
 
 
@@ -54,7 +53,10 @@ def persist(work, where, mount=None):
             return work()
         except OSError as error:
             if not is_passing(error, where):
-                raise InputError(_describe(error, where)) from error
+                reason = LASTING.get(error.errno, f"{error.strerror or error}; check the path and the disk")
+                raise InputError(
+                    f"Cannot copy to or from {where}: {reason}, then run the same once more."
+                ) from error
             pause = next(pauses, None)
             if pause is None:
                 raise InputError(
@@ -67,14 +69,8 @@ def persist(work, where, mount=None):
 def is_passing(error, where):
     """True for an error of the kind that a network drive may get over by itself."""
     if error.errno == errno.ENOENT:  # on the machine's own disk nothing comes back
-        return not ROOTS.isdisjoint(Path(where).parts)
+        return not ROOTS.isdisjoint(Path(str(where)).parts)
     return error.errno in PASSING or isinstance(error, TimeoutError | ConnectionError)
-
-
-def _describe(error, where):
-    """One sentence on an error that will not pass."""
-    reason = LASTING.get(error.errno, f"{error.strerror or error}; check the path and the disk")
-    return f"Cannot copy to or from {where}: {reason}, then run the same once more."
 
 
 def find_mount(folder):
@@ -85,8 +81,7 @@ def find_mount(folder):
     """
     folder = Path(os.path.abspath(folder))
     anchor = next((path for path in (folder, *folder.parents) if path.name in ROOTS), None)
-    candidates = [anchor] if anchor else [folder, *folder.parents]
-    for path in candidates:
+    for path in [anchor] if anchor else [folder, *folder.parents]:
         status = persist(lambda path=path: status_of(path), path)
         if status:
             return Mount(path, status.st_dev)

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
-from helpers.drive.exchange import PUBLISHED, publish_folder, restore_folder
+from helpers.drive.exchange import publish_folder, restore_folder
 from helpers.drive.mount import answers, find_mount, look_up, persist, status_of
 from helpers.drive.transfer import DamagedSource
 from helpers.files import InputError, project_root, shown_path
@@ -68,7 +68,7 @@ def restore_part(folder):
     """
     if folder in restored or counterpart(folder) is None:
         return False
-    restore(counterpart(folder), folder, below=False)
+    restore_folder(counterpart(folder), folder)
     restored.add(folder)
     return True
 
@@ -98,27 +98,21 @@ def publish(workspace, drive_folder=None):
     return sent
 
 
-def restore(drive_folder, workspace, below=True):
+def restore(drive_folder, workspace):
     """Bring a workspace up to what was published in `drive_folder`; return how many files were taken.
 
-    Without `below` its subfolders are left out. What is newer here stays; what has changed on both sides is
-    kept, the older one under a dated name. Stopped at any moment, the next call goes on. Raises InputError
-    when MyDrive is not there or does not answer and, after all that is whole was taken, DamagedSource for
-    what is not.
+    What is newer here stays; what has changed on both sides is kept, the older one under a dated name.
+    Stopped at any moment, the next call goes on. Raises InputError when MyDrive is not there or does not
+    answer and, after all that is whole was taken, DamagedSource for what is not.
     """
-    workspace, drive_folder = Path(workspace), Path(drive_folder)
-    mount = find_mount(drive_folder)
-    there = look_up(drive_folder, mount)
-    folders = (_folders(drive_folder) if below else [drive_folder]) if there else []
-    taken, damaged = 0, None
-    for folder in folders:
-        if look_up(folder / PUBLISHED, mount):
-            try:
-                taken += restore_folder(folder, workspace / folder.relative_to(drive_folder))
-            except DamagedSource as error:
-                damaged = damaged or error
-    if taken or below:
-        note(f"{taken} files taken from MyDrive into {shown_path(workspace)}.")
+    workspace, drive_folder, taken, damaged = Path(workspace), Path(drive_folder), 0, None
+    is_there = look_up(drive_folder, find_mount(drive_folder))
+    for folder in _folders(drive_folder) if is_there else []:
+        try:
+            taken += restore_folder(folder, workspace / folder.relative_to(drive_folder))
+        except DamagedSource as error:
+            damaged = damaged or error
+    note(f"{taken} files taken from MyDrive into {shown_path(workspace)}.")
     if damaged:
         raise damaged
     return taken

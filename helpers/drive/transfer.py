@@ -10,10 +10,11 @@ import errno
 import hashlib
 import os
 import stat
+import time
 import zipfile
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from helpers.drive.mount import MEGABYTE, persist, status_of
 from helpers.files import InputError, flush_to_disk
@@ -34,49 +35,69 @@ def transfer(source, target, mount, count=lambda n: None, expected=None, modifie
     The copy's time is `modified`, ns since 1970, else the source's. Raises DamagedSource when the sha256 is
     not the one `expected`, InputError when the source changes meanwhile or the disk refuses.
     """
-    target, origin = Path(target), describe(source)
+    target, origin, name = Path(target), describe(source), Path(getattr(source, "name", "")).name
     try:
-        sha256 = _write_checked(source, _partial_path(target), mount, count)
+        sha256 = _write_checked(source, target, mount, count)
         if describe(source) != origin:
-            raise InputError(f"{_name(source)} was changed while it was copied; run the same once more.")
+            raise InputError(f"{name} was changed while it was copied; run the same once more.")
         if expected not in (None, sha256):
             raise DamagedSource(
-                f"{_name(source)} is damaged: its sha256 is not the one in its manifest. Copy it there anew "
+                f"{name} is damaged: its sha256 is not the one in its manifest. Copy it there anew "
                 "from where it came from; if you changed it yourself, delete the manifest beside it."
             )
-        _settle(target, mount, sha256, modified or origin.modified)
+        modified = modified or origin["modified"] or time.time_ns()
+        with suppress(OSError):  # some drives keep no times
+            os.utime(partial_path(target), ns=(modified, modified))
+        persist(lambda: _rename(target, sha256), target, mount)
+        with suppress(OSError):  # and some cannot be told to keep a name; a copy without one is made again
+            flush_to_disk(target.parent)
     except BaseException:
         drop_partial(target)
         raise
     return sha256
 
 
-def _write_checked(source, partial, mount, count):
+def partial_path(target):
+    """Where a copy grows."""
+    return target.with_name(f".{target.name}.partial")
+
+
+def drop_partial(target):
+    """Remove what a copy that was stopped has left beside its target; what stays does no harm."""
+    with suppress(OSError):
+        partial_path(target).unlink(missing_ok=True)
+
+
+def _write_checked(source, target, mount, count):
     """Write until the disk gives back what was written; return its sha256."""
     for _ in range(ATTEMPTS):
-        written = _write(source, partial, mount, count)
-        if hash_of(partial, mount, count) == written:
-            return written
+        sha256 = _write(source, partial_path(target), mount, count)
+        if hash_of(partial_path(target), mount, count) == sha256:
+            return sha256
     raise InputError(
-        f"{partial.parent} gives back other bytes than were written, {ATTEMPTS} times over; copy to another "
-        "disk, and have this one checked."
+        f"{target} gives back other bytes than were written, {ATTEMPTS} times over; copy to another disk, "
+        "and have this one checked."
     )
 
 
-def _write(source, partial, mount, count):
+def _write(source, path, mount, count):
     digest, place = hashlib.sha256(), 0
-    persist(lambda: partial.write_bytes(b""), partial, mount)
-    with patient_file(partial, "r+b", mount) as at:
+    file = persist(partial(open, path, "wb"), path, mount)
+    try:
         for block in read_blocks(source):
-            at(place, _put, block)
+            persist(partial(_put, file, place, block), path, mount)
             digest.update(block)
             place += len(block)
             count(len(block))
-        at(place, _flush)
+        persist(partial(_flush, file), path, mount)
+    finally:
+        with suppress(OSError):  # what has not arrived is missed when it is read back
+            file.close()
     return digest.hexdigest()
 
 
-def _put(file, block):
+def _put(file, place, block):
+    file.seek(place)
     file.write(block)
     file.flush()
 
@@ -88,41 +109,12 @@ def _flush(file):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _settle(target, mount, sha256, modified):
-    """Give a checked copy its time and its final name."""
-    if modified:
-        with suppress(OSError):  # some drives keep no times
-            os.utime(_partial_path(target), ns=(modified, modified))
-    persist(lambda: _rename(target, sha256), target, mount)
-    persist(lambda: _flush_names(target.parent), target, mount)
-
-
 def _rename(target, sha256):
-    partial = _partial_path(target)
     try:
-        os.replace(partial, target)
+        os.replace(partial_path(target), target)
     except OSError:  # a network drive may report an error of what it has done nevertheless
-        if status_of(partial) or not status_of(target) or hash_of(target) != sha256:
+        if status_of(partial_path(target)) or not status_of(target) or hash_of(target) != sha256:
             raise
-
-
-def _flush_names(folder):
-    """Put the names in a folder on disk, where the drive knows how to."""
-    try:
-        flush_to_disk(folder)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
-            raise
-
-
-def _partial_path(target):
-    return target.with_name(f".{target.name}.partial")
-
-
-def drop_partial(target):
-    """Remove what a copy that was stopped has left beside its target; what stays does no harm."""
-    with suppress(OSError):
-        _partial_path(target).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -143,29 +135,22 @@ def show_progress(what, size):
     show(total)
 
 
-class Origin(NamedTuple):
-    """What a source is at a moment."""
-
-    size: int  # bytes of its files
-    modified: int | None  # ns since 1970
-    key: dict  # what changes when the content does, for JSON
-
-
 def describe(source):
-    """`Origin` of a source; InputError for a folder without files."""
+    """What changes when the content of a source does: its bytes, its time (ns since 1970), its listing.
+
+    InputError for a folder without files.
+    """
     if isinstance(source, bytes):
-        return Origin(len(source), None, {})
+        return {"bytes": len(source), "modified": 0}
     status = _status(source)
     if not stat.S_ISDIR(status.st_mode):
-        key = {"bytes": status.st_size, "modified": status.st_mtime_ns}
-        return Origin(status.st_size, status.st_mtime_ns, key)
-    files = list_files(source)
+        return {"bytes": status.st_size, "modified": status.st_mtime_ns}
+    files = [(name, status.st_size, status.st_mtime_ns) for name, _, status in list_files(source)]
     if not files:
         raise InputError(f"{source} holds no files; give the folder with the files that are to be packed.")
-    listing = repr([(name, status.st_size, status.st_mtime_ns) for name, _, status in files])
-    key = {"files": len(files), "listing": hashlib.sha256(listing.encode()).hexdigest()}
-    statuses = [status for _, _, status in files]
-    return Origin(sum(s.st_size for s in statuses), max(s.st_mtime_ns for s in statuses), key)
+    _, sizes, times = zip(*files, strict=True)
+    listing = hashlib.sha256(repr(files).encode()).hexdigest()
+    return {"bytes": sum(sizes), "modified": max(times), "files": len(files), "listing": listing}
 
 
 def hash_of(source, mount=None, count=lambda n: None):
@@ -181,43 +166,47 @@ def read_blocks(source, mount=None):
     """Yield the content of a source in blocks, each with the patience that its drive needs."""
     if isinstance(source, bytes):
         yield source
-    elif stat.S_ISDIR(_status(source, mount).st_mode):
+    elif stat.S_ISDIR((status := _status(source, mount)).st_mode):
         yield from _pack(source)
     else:
-        yield from _read_file(source, mount)
+        yield from _read_file(source, status.st_size, mount)
 
 
-def _read_file(source, mount=None):
-    size = _status(source, mount).st_size
-    with patient_file(source, "rb", mount) as at:
-        for place in range(0, size, BLOCK_BYTES):
-            yield at(place, _read, min(BLOCK_BYTES, size - place))
+def _status(source, mount=None):
+    if hasattr(source, "fileno"):
+        return os.fstat(source.fileno())
+    return persist(lambda: os.stat(source), source, mount)
 
 
-def _read(file, length):
-    block = file.read(length)
+def _read_file(source, size, mount=None):
+    for place in range(0, size, BLOCK_BYTES):
+        length = min(BLOCK_BYTES, size - place)
+        yield persist(partial(_read, source, place, length), source, mount)
+
+
+def _read(source, place, length):
+    is_open = hasattr(source, "fileno")
+    with open(source.fileno() if is_open else source, "rb", closefd=not is_open) as file:
+        file.seek(place)
+        block = file.read(length)
     if len(block) != length:
-        raise OSError(errno.EIO, f"{len(block):,} bytes came instead of {length:,}", file.name)
+        raise OSError(errno.EIO, f"{len(block):,} bytes came instead of {length:,}", source)
     return block
 
 
 def _pack(folder):
-    """Yield the files of a folder as one zip archive in blocks; the names begin with the folder's."""
+    """Yield the files of a folder as one zip archive in blocks; times before 1980 become 1980."""
     sink = Sink()
     with zipfile.ZipFile(sink, "w") as archive:
-        for name, path, _ in list_files(folder):
-            with archive.open(_zip_info(name, path), "w") as member:
-                for block in _read_file(path):
+        for name, path, status in list_files(folder):
+            entry = partial(zipfile.ZipInfo.from_file, path, name.decode(), strict_timestamps=False)
+            with archive.open(persist(entry, path), "w") as member:
+                for block in _read_file(path, status.st_size):
                     member.write(block)
                     while len(sink) >= BLOCK_BYTES:
                         yield sink.take()
     while sink:
         yield sink.take()
-
-
-def _zip_info(name, path):
-    """Name, time and size of a file in a zip archive; times before 1980 become 1980."""
-    return persist(lambda: zipfile.ZipInfo.from_file(path, name.decode(), strict_timestamps=False), path)
 
 
 class Sink(bytearray):
@@ -243,63 +232,18 @@ def list_files(folder):
 
     Symbolic links are followed for files only; empty folders are left out.
     """
-    found = persist(lambda: sorted(_walk(folder)), folder)
-    names = [Path(path).relative_to(folder.parent).as_posix() for path, _ in found]
-    encoded = [name.encode("utf-8", "backslashreplace") for name in names]
-    return [(name, path, status) for name, (path, status) in zip(encoded, found, strict=True)]
+
+    def name(path):
+        return path.relative_to(folder.parent).as_posix().encode("utf-8", "backslashreplace")
+
+    return [(name(path), path, status) for path, status in persist(lambda: sorted(_walk(folder)), folder)]
 
 
 def _walk(folder):
     """Yield path and status of every file below a folder; errors are raised."""
     with os.scandir(folder) as entries:
-        for entry in list(entries):
+        for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path)
+                yield from _walk(entry)
             elif entry.is_file():
-                yield entry.path, entry.stat()
-
-
-@contextmanager
-def patient_file(source, mode, mount=None):
-    """Yield a function `at(place, work, *arguments)`: result of `work(file, *arguments)` at a byte of a file.
-
-    It is tried again after errors that pass. `source` is an open file, or a path, which is opened anew then.
-    """
-    is_open = hasattr(source, "fileno")
-    file = source if is_open else None
-
-    def close():
-        nonlocal file
-        if file and not is_open:
-            with suppress(OSError):
-                file.close()
-            file = None
-
-    def at(place, work, *arguments):
-        def attempt():
-            nonlocal file
-            file = file or open(source, mode)  # noqa: SIM115 - closed below, and after an error
-            try:
-                file.seek(place)
-                return work(file, *arguments)
-            except OSError:
-                close()
-                raise
-
-        return persist(attempt, source.name if is_open else source, mount)
-
-    try:
-        yield at
-    finally:
-        close()
-
-
-def _status(source, mount=None):
-    if hasattr(source, "fileno"):
-        return os.fstat(source.fileno())
-    return persist(lambda: os.stat(source), source, mount)
-
-
-def _name(source):
-    """Name of a file, open or not, or of a folder."""
-    return Path(source.name).name
+                yield Path(entry), entry.stat()
