@@ -55,7 +55,7 @@ def build_encoder(
     x = layers.Flatten(name="flatten")(x)
     if extra_dense:
         x = layers.Dense(extra_dense, name="extra_dense")(x)
-        x = _activation_layer(activation, name="extra_dense_activation")(x)
+        x = _normalise_and_activate(x, False, activation, "extra_dense")
     if not variational:
         return keras.Model(images, layers.Dense(z_dim, dtype="float32", name="z")(x), name="encoder")
     mu = layers.Dense(z_dim, dtype="float32", name="mu")(x)
@@ -88,17 +88,13 @@ def build_decoder(
 
 
 def _normalise_and_activate(x, batch_norm, activation, name):
-    activate = _activation_layer(activation, name=f"{name}_activation")
+    activate = layers.Activation(activation, name=f"{name}_activation")
+    if activation == "leaky_relu":
+        activate = layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE, name=activate.name)
     if not batch_norm:
         return activate(x)
     normalise = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")
     return normalise(activate(x)) if batch_norm == "after" else activate(normalise(x))
-
-
-def _activation_layer(activation, name):
-    if activation == "leaky_relu":
-        return layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE, name=name)
-    return layers.Activation(activation, name=name)
 
 
 def reconstruction_loss(images, reconstructions):

@@ -44,12 +44,8 @@ def gpus_of_backend():
         details = [tensorflow.config.experimental.get_device_details(gpu) for gpu in gpus]
         return [detail.get("compute_capability", (0, 0)) for detail in details]
     devices = importlib.import_module(backend_name()).devices()
-    return [_parse_capability(device) for device in devices if device.platform == "gpu"]
-
-
-def _parse_capability(device):
-    major, _, minor = str(getattr(device, "compute_capability", "0.0")).partition(".")
-    return int(major), int(minor or 0)
+    told = [getattr(device, "compute_capability", "0.0") for device in devices if device.platform == "gpu"]
+    return [tuple(map(int, str(capability).split("."))) for capability in told]
 
 
 def backend_vram():

@@ -71,21 +71,19 @@ class MemoryWatch:
         self._take()
         thread = threading.Thread(target=self._run, name="memory watch", daemon=True)
         thread.start()
-        for step in (self.guard.remove, thread.join, self.ended.set):  # the last is the first to be done
+        self.undo.callback(signal.signal, SIGNAL, self.guard.handler or signal.SIG_DFL)
+        for step in (self.guard.leave, thread.join, self.ended.set):  # the last is the first to be done
             self.undo.callback(step)
 
     def _run(self):
         while not self.ended.wait(CHECK_SECONDS):
             self.guard.check()
-            if self._now() - self.samples[-1].seconds >= self.every:
+            if time.monotonic() - self.started >= self.samples[-1].seconds + self.every:
                 self._take()
-
-    def _now(self):
-        return time.monotonic() - self.started
 
     def _take(self):
         """Add a reading to the record and return it."""
-        sample = Sample(self._now(), memory())
+        sample = Sample(time.monotonic() - self.started, memory())
         with self.taken:
             self.samples.append(sample)
             if len(self.samples) > MOST_SAMPLES:
@@ -117,9 +115,9 @@ class MemoryWatch:
         self.begin(label)
         try:
             yield
+        except MemoryLimitReached:
+            raise
         except MemoryError as error:
-            if isinstance(error, MemoryLimitReached):
-                raise
             raise MemoryLimitReached(self.guard.describe()) from error
         finally:
             self.end()
@@ -230,11 +228,6 @@ class MemoryGuard:
         self.active = False
         with self.lock:
             data_limits(self.former)
-
-    def remove(self):
-        """Leave for good: the signal, too, means again what it did before."""
-        self.leave()
-        signal.signal(SIGNAL, self.handler or signal.SIG_DFL)
 
     def check(self):
         """Have the main thread stopped if the limit is passed, and again whenever it goes on to grow.
