@@ -1,13 +1,25 @@
 """Files are written whole or not at all, and are known by their sha256."""
 
+import errno
 import hashlib
 import json
 import os
-from contextlib import ExitStack, contextmanager
+import re
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+LOCK_PAUSE = 0.5  # seconds between two looks at a lock that another process holds
 READ_CHUNK_BYTES = 1 << 20
 READ_ROWS = 8192  # of an array that are read at once
 
@@ -22,8 +34,11 @@ def written_whole(target):
 
     When the block raises, the temporary file is removed and `target` stays as it was. After a
     crash a `.partial` file may be left behind; the next writer of the same target replaces it.
+    Raises InputError where the disk is full, or a folder has the target's name.
     """
     target = Path(target)
+    if target.is_dir():
+        raise InputError(f"{shown_path(target)} is a folder where a file is to be; rename or delete it.")
     target.parent.mkdir(parents=True, exist_ok=True)
     name, *suffixes = target.name.split(".")
     temporary = target.with_name(".".join(["", name, "partial", *suffixes]))
@@ -32,9 +47,24 @@ def written_whole(target):
         flush_to_disk(temporary)
         os.replace(temporary, target)
         flush_to_disk(target.parent)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise
+        if not _tells_of_full_disk(error):
+            raise
+        raise InputError(
+            f"No space left for {shown_path(target)}; make room on its disk and run the same again, what was "
+            "whole before is kept."
+        ) from error
+
+
+def _tells_of_full_disk(error):
+    """Whether an error, or one that it came from, says so; h5py says it in several ways."""
+    while error and not isinstance(error, InputError):
+        told = re.findall(r"errno = (\d+)", str(error))
+        if FULL & {getattr(error, "errno", None), *map(int, told)}:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def flush_to_disk(path):
@@ -55,10 +85,19 @@ def write_json(path, content):
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(path):
-    """Content of a JSON file, or None where there is no such file."""
+def read_json(path, kind=object, keys=(), remedy="delete it and run the same again"):
+    """Content of a JSON file, or None where there is no such file.
+
+    Raises InputError, with the `remedy`, where the content is no JSON, no `kind`, or lacks one of `keys`.
+    """
     path = Path(path)
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not path.exists():
+        return None
+    with suppress(ValueError, RecursionError, IsADirectoryError):
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if content is not None and isinstance(content, kind) and all(key in content for key in keys):
+            return content
+    raise InputError(f"{shown_path(path)} is damaged; {remedy}.")
 
 
 def save_array(path, array):
@@ -76,13 +115,20 @@ def keep_arrays(targets, identity, make):
     identity are made anew.
     """
     labels = {target: target.with_suffix(".json") for target in map(Path, targets)}
-    if all(target.exists() and read_json(labels[target]) == _label(target, identity) for target in labels):
+    if all(_is_kept(target, label, identity) for target, label in labels.items()):
         return
     with ExitStack() as stack:
         partial_files = [stack.enter_context(written_whole(target)) for target in labels]
         _write_pieces([stack.enter_context(open(path, "wb")) for path in partial_files], make())
     for target, label in labels.items():
         write_json(label, _label(target, identity))
+
+
+def _is_kept(target, label, identity):
+    """Whether a file is there whole and its label says that it is of this identity."""
+    with suppress(InputError):
+        return target.is_file() and read_json(label) == _label(target, identity)
+    return False
 
 
 def _label(target, identity):
@@ -113,11 +159,15 @@ def _write_header(file, array, n):
 def load_array(path, rows=None):
     """Array of a .npy file, or only its `rows` (row numbers, in this order).
 
-    The file is mapped anew for each few rows: pages of a mapping count as memory of the process.
+    The file is mapped anew for each few rows: pages of a mapping count as memory of the process. Raises
+    InputError where the file is damaged.
     """
+    try:
+        array = np.load(path, mmap_mode=None if rows is None else "r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{shown_path(path)} is damaged; delete it and run the same again.") from error
     if rows is None:
-        return np.load(path, allow_pickle=False)
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
     chosen = np.empty((len(rows), *array.shape[1:]), array.dtype)
     for start in range(0, len(rows), READ_ROWS):
         piece = slice(start, start + READ_ROWS)
@@ -140,6 +190,59 @@ def sha256_of(path):
         while chunk := file.read(READ_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256_once(path):
+    """`sha256_of` a large file, kept beside it while the file's size, times and inode stay what they are."""
+    path, kept = Path(path), Path(path).with_name(f".{Path(path).name}.sha256.json")
+    status = path.stat()
+    stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    with suppress(InputError, OSError):
+        known = read_json(kept, dict, ("stamp", "sha256"))
+        if known and known["stamp"] == stamp:
+            return known["sha256"]
+    digest = sha256_of(path)
+    with suppress(InputError, OSError):  # a folder that can only be read: the next look hashes again
+        write_json(kept, {"stamp": stamp, "sha256": digest})
+    return digest
+
+
+def dated(name):
+    """Name for what is set aside now, to the microsecond so that no other has it."""
+    return f"{name}.{datetime.now():%Y%m%d-%H%M%S-%f}"
+
+
+@contextmanager
+def locked(path, wait):
+    """Hold the lock of the file `path`; it ends with the block or, however it ends, with the process.
+
+    Where another process holds it, `wait()` is called once and the lock waited for; what `wait` raises comes
+    through.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        while not _lock(file):
+            wait()
+            wait = bool
+            time.sleep(LOCK_PAUSE)
+        yield
+
+
+def _lock(file):
+    """Lock an open file until it is closed; False where another holds it."""
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):  # some network drives know no locks
+            raise
+    return True
 
 
 def project_root():

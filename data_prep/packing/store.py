@@ -4,7 +4,6 @@ Several processes decode chunks of images, and each writes its rows into the one
 unfinished file names the chunks that are on disk.
 """
 
-import errno
 import io
 import json
 import os
@@ -23,14 +22,8 @@ from PIL import Image
 from data_prep.packing.decoding import decode
 from data_prep.packing.sources import BadImage, ImageSource, open_reader
 from data_prep.workers import map_in_processes
-from helpers.files import InputError, flush_to_disk, read_json, sha256_of, written_whole
+from helpers.files import FULL, InputError, flush_to_disk, locked, read_json, sha256_of, written_whole
 from helpers.reporting import note, progress_meter
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-    import msvcrt
 
 IMAGES, ATTRIBUTES, SPLITS, NAMES = "images.npy", "attributes.npy", "splits.npy", "names.txt"
 MANIFEST = "manifest.json"
@@ -43,7 +36,6 @@ MAX_WORKERS = 8  # by default: each takes about 50 MB
 KEPT_BLOCKS = "4"  # of memory that Pillow reuses from image to image instead of asking the system each time
 FLUSH_SECONDS = 0.3  # a crash costs at most the work of this time
 SPARE_BYTES = 16 << 20  # for the small files and the file system's own needs
-FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Task(NamedTuple):
@@ -240,8 +232,7 @@ def open_target(out):
     out = Path(out).expanduser()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with (out / LOCK).open("ab") as file:
-            lock(file, out)
+        with locked(out / LOCK, partial(refuse, out)):
             yield out
     except OSError as error:
         if error.errno in FULL:
@@ -253,18 +244,9 @@ def open_target(out):
         ) from error
 
 
-def lock(file, out):
-    """Lock an open file until it is closed or the process ends; InputError when another holds it."""
-    try:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    except (BlockingIOError, PermissionError) as error:
-        raise InputError(f"Another run is writing to {out}; wait for its end.") from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):  # some network drives know no locks
-            raise
+def refuse(out):
+    """Raise InputError: another run holds the lock of `out`."""
+    raise InputError(f"Another run is writing to {out}; wait for its end.")
 
 
 def check_space(out, needed):

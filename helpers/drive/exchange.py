@@ -10,13 +10,12 @@ import stat
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
 
 from helpers.drive.mount import check_space, find_mount, look_up, make_folder, persist
 from helpers.drive.transfer import DamagedSource, describe, drop_partial, hash_of, show_progress, transfer
-from helpers.files import InputError, read_json, shown_path, write_json
+from helpers.files import InputError, dated, read_json, shown_path, write_json
 from helpers.reporting import note
 
 PUBLISHED = "published.json"  # in MyDrive
@@ -316,8 +315,3 @@ def merge(mine, theirs, standing):
         stem, dot, suffixes = name.partition(".")
         files[name] = {**entry, "stored": f"{stem}.{entry['sha256'][:HASH_LETTERS]}{dot}{suffixes}"}
     return {"files": files, "training": (mine if STATE in given else theirs)["training"]}
-
-
-def dated(name):
-    """Name for what is set aside now, to the microsecond so that no other has it."""
-    return f"{name}.{datetime.now():%Y%m%d-%H%M%S-%f}"
