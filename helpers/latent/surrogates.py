@@ -3,14 +3,16 @@
 from collections import namedtuple
 
 import numpy as np
+from scipy.special import polygamma
 
 from helpers.files import InputError
-from helpers.latent.covariance import fit_normal, mahalanobis_distances, unwhiten
+from helpers.latent.covariance import fit_normal, mahalanobis_distances, unwhiten, whiten
 from helpers.latent.fits import independent_survivors, trim_outliers
 from helpers.latent.pieces import covariance_about, map_rows, row_lengths
 
 SPARE_DRAWS = 1.2  # times the points that independent Gaussians would need to leave as many as wanted
 SMALLEST_SHARE = 0.01  # of points left: below it, trimmed noise takes too many draws
+SMALLEST_SPREAD = 1e-12  # variance of logarithms: less is rounding, as where all distances are the same
 CURVE_WAVES = 3  # half waves of a planted filament
 CLUSTER_DISTANCE = 3.0  # between planted clusters, in units of their diameter
 Comparison = namedtuple("Comparison", "value surrogate_values z_score p_value")  # all float but values (m,)
@@ -74,17 +76,40 @@ def match_moments(noise, normal):
 
 
 def elliptical_surrogate(z, n, rng):
-    """Draw n points (n, z_dim), float32, with mean, covariance and Mahalanobis distances of z.
+    """Draw n points (n, z_dim), float32, with elliptic contours, and tails, mean and covariance of z.
 
-    The second null hypothesis: only the directions are drawn anew, evenly. So the cloud keeps the tails of
-    the data and has elliptic contours everywhere; what differs from the Gaussian surrogate and not from
-    this one is no filament. With as many points as z has, each distance occurs once.
+    The second null hypothesis: Mahalanobis distances of z go with directions drawn anew, evenly, so that what
+    differs from the Gaussian surrogate and not from this one is no filament. The cloud gets exactly mean and
+    covariance of z, which makes distances from them more even, as those of z are. So those from the
+    covariance of all other points are drawn, less the spread that its estimate gives their logarithms.
+    """
+    normal, m = fit_normal(z), max(n, len(z))
+    squares, directions = mahalanobis_distances(normal, z) ** 2, draw_noise(m, len(normal.axes), rng)
+    squares = squares.clip(SMALLEST_SPREAD)
+    logs = np.log(squares / (1 - squares * len(z) / (len(z) - 1) ** 2).clip(SMALLEST_SHARE))
+    noise = polygamma(1, (len(z) - len(normal.axes)) / 2) / max(np.var(logs), SMALLEST_SPREAD)
+    distances = np.exp((logs.mean() + np.sqrt(max(1 - noise, 0)) * (logs - logs.mean())) / 2)
+    drawn = rng.permutation(distances) if m == len(z) else rng.choice(distances, m)
+    directions *= (drawn / row_lengths(lambda rows: rows.astype(np.float64), directions))[:, None]
+    return match_moments(directions, normal)[:n]
+
+
+def sign_flip_surrogate(z, n, rng):
+    """Draw n points (n, z_dim), float32: those of z, with random signs of their principal coordinates.
+
+    The third null hypothesis: it keeps all magnitudes |y_ij|, so every model of scales, one or many, tails
+    and coverage of ellipses, and on average the covariance; curvature, skewness and clusters off the centre
+    are gone. What differs from it is shape. Row i belongs to z_i if n = len(z); else rows are drawn, each
+    once if z has so many. The axes are those of z itself: exact as far as these are known.
     """
     normal = fit_normal(z)
-    distances, directions = mahalanobis_distances(normal, z), draw_noise(n, len(normal.axes), rng)
-    drawn = rng.permutation(distances) if n == len(z) else rng.choice(distances, n)
-    directions *= (drawn / row_lengths(lambda rows: rows.astype(np.float64), directions))[:, None]
-    return unwhiten(normal, directions, np.float64)
+    rows = np.arange(n) if n == len(z) else rng.choice(len(z), n, replace=n > len(z))
+
+    def flip(numbers):
+        white = whiten(normal, z[numbers])
+        return unwhiten(normal, white * rng.choice(np.float32([-1, 1]), white.shape), np.float64)
+
+    return map_rows(flip, rows, z.shape[1])
 
 
 def uniform_box(z, n, rng):
