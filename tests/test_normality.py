@@ -181,6 +181,18 @@ def test_joint_test_finds_a_scale_mixture_that_marginal_tests_hardly_see():
     assert max(shares[name] for name in normality.MARGINAL) <= 0.45
 
 
+def test_joint_test_finds_one_component_with_two_peaks():
+    tests = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        points = rng.standard_normal((1000, 16)) * np.linspace(3, 1, 16)
+        points[:, 0] = 3 * (rng.choice([-1.5, 1.5], 1000) + rng.standard_normal(1000))
+        tests.append(normality.joint_test(points @ MIXING[:16, :16], 19, rng))
+    shares = rejections(tests)
+    assert shares["joint"] >= 0.9
+    assert max(shares[name] for name in normality.RADIAL) <= 0.5  # these alone would hardly see it
+
+
 def trimmed_test(z, rng, fact=1.25):
     core = z[fits.trim_outliers(z, fact)]
     return normality.joint_test(core, 19, rng, partial(surrogates.trimmed_surrogate, fact=fact))
@@ -200,3 +212,25 @@ def test_trimming_leaves_a_normal_core_of_outliers_and_no_normal_core_of_a_scale
     assert normality.joint_test(z, 19, rng).p_value == 0.05
     assert outliers.p_value > 0.05
     assert mixture.p_value == 0.05
+
+
+def test_held_out_distances_have_the_truth_s_spread_which_in_sample_ones_lose():
+    rng = np.random.default_rng(0)
+    n, d, sigma = 1000, 128, 0.211
+
+    def draw(m, sigma):
+        return MIXED * np.exp(sigma * rng.standard_normal((m, 1))) * rng.standard_normal((m, d)) + 1
+
+    MIXED = np.linspace(5, 1, d)
+    squared = np.exp(2 * sigma**2), np.exp(8 * sigma**2)  # means of s² and of its square
+    truth = np.sqrt((squared[1] / squared[0] ** 2 * d * (d + 2) - d**2) / (2 * d))
+    z = draw(n, sigma)
+    inside = normality.spread_ratio(covariance.squared_distances(white(z)), d)
+    outside = normality.spread_ratio(normality.held_out_squares(z, draw(20_000, sigma)), d)
+    assert truth == pytest.approx(3.6, abs=0.1)
+    assert inside < 0.85 * truth
+    assert outside == pytest.approx(truth, rel=0.1)
+    normal = normality.held_out_squares(draw(n, 0), draw(20_000, 0))
+    assert normal.mean() == pytest.approx(d, rel=0.01)
+    with pytest.raises(InputError, match="need more than 34 z-points"):
+        normality.held_out_squares(normal_cloud(34, rng), normal_cloud(3, rng))

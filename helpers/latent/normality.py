@@ -1,29 +1,35 @@
 """Is a cloud of points multivariate normal, or normal but for one scale a point, a scale mixture?
 
-Effect sizes, a joint test against surrogates, and the scales. `white` (n, r) are coordinates of variance 1
-without correlation, from `covariance.whiten` with the points' own mean and covariance.
+Effect sizes, a joint test against surrogates, the scales, and the worth of each kind of structure in nats.
+`white` (n, r) are coordinates of variance 1 without correlation, from `covariance.whiten` with the points'
+own mean and covariance.
 """
 
 from collections import namedtuple
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from scipy import stats
 from scipy.linalg import solve_triangular
 from scipy.spatial.distance import cdist
-from scipy.special import chdtr, polygamma
+from scipy.special import chdtr, logsumexp, polygamma
 
 from helpers.files import InputError
 from helpers.latent.covariance import fit_normal, squared_distances, whiten
 from helpers.latent.marginals import moments
-from helpers.latent.pieces import map_rows, row_slices
+from helpers.latent.pieces import covariance_about, map_rows, row_slices
 from helpers.latent.surrogates import compare_values, matched_surrogate
 
 SKEWNESS_ROWS = 2000  # points among which Mardia's skewness compares all pairs
 CHUNK_PAIRS = 250  # rows of the matrix of pairs that are worked on at once: 4 MB
 BLOCKS = 4  # groups of principal components, from wide to narrow, whose shares the classifier sees
+SCALES = np.geomspace(1 / 4, 4, 61)  # of a mixture of normal distributions with one centre
+SCALE_STEPS = 100  # of expectation and maximisation: the likelihood has settled long before
+LEADING = 15  # components whose products bend all later ones: 120 products
+RIDGES = 10.0 ** np.arange(-3, 5)  # penalties in question, in units of the products' mean variance
 SMALLEST = 1e-12  # of a point's squared length and a feature's spread, so that nothing is divided by 0
-JOINT = ("Mardia kurtosis", "Mardia skewness", "distance from chi²", "classifier accuracy")
+RADIAL = ("Mardia kurtosis", "Mardia skewness", "distance from chi²", "classifier accuracy")
+JOINT = (*RADIAL, "principal |skewness|", "principal |excess kurtosis|")  # the largest of all components
 MARGINAL = ("largest |skewness|", "largest |excess kurtosis|")
 NormalityTest = namedtuple("NormalityTest", "comparisons p_value largest")
 LogScales = namedtuple("LogScales", "mean spread skewness excess_kurtosis")  # of ln s over the images
@@ -37,7 +43,7 @@ def joint_test(z, n_surrogates, rng, surrogate=matched_surrogate):
     comparisons: a `Comparison` for each name in JOINT and MARGINAL; p_value: the joint one; largest: the name
     in JOINT that deviates most. Deviations of each statistic from the mean of z and all surrogates, in their
     standard deviations, are compared by rank; the joint p-value ranks the largest deviation among the
-    statistics in JOINT, so that looking at four of them costs nothing; the marginal ones do not decide. If z
+    statistics in JOINT, so that looking at six of them costs nothing; the marginal ones do not decide. If z
     is normal, p <= 0.05 happens in 5 % of cases, exactly, for matched surrogates whose number is 19, 39, 59 …
     For points left by a trimming the surrogate is `trimmed_surrogate` with their fact. Raises InputError
     unless n > d + 1. Sources: Westfall and Young 1993 (largest deviation); VIII-066, IX-067.
@@ -63,9 +69,9 @@ def joint_test(z, n_surrogates, rng, surrogate=matched_surrogate):
 
 def measure_statistics(points, reference, rng):
     """Statistics of points (n, d) in the order of JOINT and MARGINAL; the classifier sees `reference` too."""
-    shape, accuracy = moments(points), classifier_accuracy(points, reference, rng)
-    largest = [np.nanmax(np.abs(values)) for values in (shape.skewness, shape.excess_kurtosis)]
-    white = whiten(fit_normal(points), points)
+    accuracy, white = classifier_accuracy(points, reference, rng), whiten(fit_normal(points), points)
+    shapes = [shape for cloud in (white, points) for shape in moments(cloud)[:2]]
+    largest = [np.nanmax(np.abs(shape)) for shape in shapes]
     distance = chi_square_distance(squared_distances(white), white.shape[1])
     return [mardia_kurtosis(white), mardia_skewness(white), distance, accuracy, *largest]
 
@@ -97,9 +103,24 @@ def mardia_skewness(white):
 def spread_ratio(squares, dimensions):
     """Standard deviation of squared distances (n,) over that of chi², √(2 · dimensions): 1 if normal.
 
-    The points' own covariance makes it about 1 − dimensions / 2n for normal points.
+    The points' own covariance makes it smaller, about 1 − dimensions / 2n for normal points, and more so in
+    heavy tails; `held_out_squares` are free of that.
     """
     return float(np.std(squares) / np.sqrt(2 * dimensions))
+
+
+def held_out_squares(z, held_out):
+    """Squared Mahalanobis distances (m,) of held-out points (m, d) by mean and covariance of z (n, d).
+
+    Points from which the covariance is estimated lie too close to the mean, the farther out the more; others
+    lie too far out, all by the same factor on average, which is divided out: the mean is r for normal points
+    in r directions. Source: Hotelling 1931 (T²). Raises InputError unless n > d + 2.
+    """
+    n, d = z.shape
+    if n <= d + 2:
+        raise InputError(f"Distances in {d} dimensions need more than {d + 2} z-points; encode more images.")
+    white = whiten(fit_normal(z), held_out)
+    return squared_distances(white) * (n - white.shape[1] - 2) / (n - 1) * n / (n + 1)
 
 
 def chi_square_distance(squares, dimensions):
@@ -230,3 +251,114 @@ def block_scales(white, blocks):
 def rank_correlations(scales, quantities):
     """Spearman's rank correlation of scales (n,) with each of `quantities`, name → (n,): name → rho."""
     return {name: float(stats.spearmanr(scales, values).statistic) for name, values in quantities.items()}
+
+
+def likelihood_ladder(z, held_out, directions=None):
+    """Nats by which models exceed the normal distribution of z (n, d): rung → float64 (m,), by point.
+
+    All models learn from z and answer for held_out (m, d), so that overfitting costs; the mean over points is
+    a lower bound for the distance (Kullback-Leibler) of the data from N(mean, covariance). "independent
+    normals": the components of z without correlation. "one scale": N(0, s²) for a mixture of 61 scales.
+    "block scales": one a block of components (2, 2, 4, 8, 16, ...), given the earlier ones. "curvature":
+    N(mean, covariance) after `straighten`; beside it with one and with block scales.
+
+    `directions` (r, k), orthonormal columns in the space of principal components of variance 1, limit all to
+    the points' coordinates along them, without "independent normals": `np.eye(r, k)` takes the k leading
+    components, eigenvectors of the images' mean changes take what images show. For a null, draw a surrogate
+    of z and held_out together. Linear in n. Raises InputError unless n > d + 1.
+    """
+    n, d = z.shape
+    if n <= d + 1:
+        raise InputError(f"A density in {d} dimensions needs more than {d + 1} z-points; encode more images.")
+    normal, rungs = fit_normal(z), {}
+    clouds = [whiten(normal, points) for points in (z, held_out)]
+    if directions is not None:
+        clouds = [cloud @ np.float32(directions) for cloud in clouds]
+    elif len(normal.axes) == d:
+        mean, spread = z.mean(axis=0, dtype=np.float64), z.std(axis=0, ddof=1, dtype=np.float64)
+        volume = np.log(np.linalg.norm(normal.axes, axis=1) / spread).sum()
+        squares = squared_distances((held_out - mean) / spread)
+        rungs["independent normals"] = (squared_distances(clouds[1]) - squares) / 2 + volume
+    straight, volume = straighten(*clouds)
+    bent = (squared_distances(clouds[1]) - squared_distances(straight[1])) / 2 - volume
+    return rungs | {
+        "one scale": scale_gain(*clouds),
+        "block scales": block_scale_gain(*clouds),
+        "curvature": bent,
+        "curvature, one scale": bent + scale_gain(*straight),
+        "curvature, block scales": bent + block_scale_gain(*straight),
+    }
+
+
+def scale_gain(white, others):
+    """Nats (m,) over N(0, 1) of `others` (m, k) in the mixture of SCALES that fits white (n, k) best.
+
+    By expectation and maximisation (Dempster, Laird and Rubin 1977); only lengths matter.
+    """
+    known, asked = (
+        np.outer(squared_distances(cloud), (1 - SCALES**-2) / 2) - cloud.shape[1] * np.log(SCALES)
+        for cloud in (white, others)
+    )
+    known = np.exp(known - known.max(axis=1, keepdims=True))
+    weights = np.full(len(SCALES), 1 / len(SCALES))
+    for _ in range(SCALE_STEPS):
+        weights *= (1 / (known @ weights)) @ known / len(known)
+    return logsumexp(asked, axis=1, b=weights)
+
+
+def block_scale_gain(white, others):
+    """Nats (m,) over N(0, 1) of `others` (m, k) with a scale for each block of components, from white (n, k).
+
+    The log mean square of a block is predicted from those of all earlier blocks, by least squares; what the
+    prediction leaves of the scale is a mixture of SCALES again.
+    """
+    k, gain = white.shape[1], np.zeros(len(others))
+    known = [np.ones((len(cloud), 1)) for cloud in (white, others)]
+    for start, stop in pairwise([0, *(2**i for i in range(1, k.bit_length()) if 2**i < k), k]):
+        parts = [cloud[:, start:stop] for cloud in (white, others)]
+        squares = [squared_distances(part).clip(SMALLEST) for part in parts]
+        logs = [np.log(lengths / (stop - start)) for lengths in squares]
+        weights = np.linalg.lstsq(known[0], logs[0], rcond=None)[0]
+        predicted = [columns @ weights for columns in known]
+        scaled = [part / np.exp(log / 2)[:, None] for part, log in zip(parts, predicted, strict=True)]
+        gain += (squares[1] * -np.expm1(-predicted[1]) - (stop - start) * predicted[1]) / 2
+        gain += scale_gain(*scaled)
+        known = [np.column_stack(columns) for columns in zip(known, logs, strict=True)]
+    return gain
+
+
+def straighten(white, others):
+    """Both clouds (n, k), (m, k) with a quadratic bend taken out, and the logarithm of the volume left.
+
+    Products of the LEADING first components predict all later ones, by ridge regression on `white` with the
+    penalty of each by generalised cross-validation (Golub, Heath and Wahba 1979). The rest is whitened by a
+    triangular matrix, so that components keep their order.
+    """
+    k, lead = white.shape[1], min(LEADING, white.shape[1])
+    first, second = np.triu_indices(lead)
+    p = len(first)
+
+    def expand(rows):
+        return np.concatenate([rows[:, first] * rows[:, second], rows[:, lead:]], axis=1)
+
+    known = map_rows(expand, white, p + k - lead)
+    mean = known.mean(axis=0, dtype=np.float64)
+    covariance = covariance_about(mean, known)
+    values, vectors = np.linalg.eigh(covariance[:p, :p])
+    slopes, values, errors = vectors.T @ covariance[:p, p:], values[:, None].clip(0), []
+    for penalty in RIDGES * values.mean():
+        shares, freedom = slopes / (values + penalty), (values / (values + penalty)).sum()
+        left = covariance.diagonal()[p:] + np.sum(shares * (values * shares - 2 * slopes), axis=0)
+        errors.append(left / (1 - freedom / len(white)) ** 2)
+    bend = vectors @ (slopes / (values + RIDGES[np.argmin(errors, axis=0)] * values.mean()))
+
+    def unbend(rows):
+        grown = expand(rows) - mean
+        return np.concatenate([rows[:, :lead], grown[:, p:] - grown[:, :p] @ bend], axis=1)
+
+    clouds = [map_rows(unbend, cloud, k) for cloud in (white, others)]
+    centre = clouds[0].mean(axis=0, dtype=np.float64)
+    root = np.linalg.cholesky(covariance_about(centre, clouds[0]))
+    whitening = solve_triangular(root, np.eye(k), lower=True).T
+    clouds = [map_rows(lambda rows: (rows - centre) @ whitening, cloud, k) for cloud in clouds]
+    return clouds, np.log(root.diagonal()).sum()
