@@ -4,7 +4,6 @@ Bars: the generator reaches 0.95 of the throughput from RAM; training on 170,000
 below 2.5 GB of resident memory, mapped pages included.
 """
 
-import json
 import os
 import shutil
 import statistics
@@ -26,6 +25,8 @@ SPEED_BAR, MEMORY_BAR_GIGABYTES = 0.95, 2.5
 
 def write_packed(folder, images):
     """Packed folder of random images that all belong to the train split; written in pieces."""
+    from helpers.models.images import write_manifest
+
     folder.mkdir()
     rng = np.random.default_rng(0)
     with open(folder / "images.npy", "wb") as file:
@@ -35,7 +36,7 @@ def write_packed(folder, images):
             shape = (min(PIECE_IMAGES, images - start), 96, 96, 3)
             file.write(rng.integers(0, 256, shape, dtype=np.uint8).tobytes())
     np.save(folder / "splits.npy", np.zeros(images, np.uint8))
-    (folder / "manifest.json").write_text(json.dumps({"files": {"images.npy": {"sha256": "benchmark"}}}))
+    write_manifest(folder)
 
 
 def build_model():

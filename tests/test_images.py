@@ -1,9 +1,13 @@
+import os
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import study
-from helpers.files import InputError, read_json, write_json
+from helpers import files, study
+from helpers.files import InputError, read_json, sha256_of, write_json
 from helpers.models import images
 from helpers.workspace import get_profile
 
@@ -98,3 +102,70 @@ def test_attribute_names_stand_in_the_order_of_the_columns(packed, tmp_path):
     assert names[20] == "Male"
     write_json(tmp_path / "manifest.json", {"attribute_names": None})
     assert images.attribute_names(tmp_path) == []
+
+
+@pytest.fixture
+def copy(packed, tmp_path):
+    """The packed images with the times of the files kept, as copies and restores keep them."""
+    return Path(shutil.copytree(packed, tmp_path / "images"))
+
+
+def flip_bit(path, place):
+    """Change one bit of a file; size and time stay as they were."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ["images.npy", "attributes.npy", "splits.npy", "names.txt"])
+def test_a_flipped_bit_is_one_sentence(copy, name):
+    batches(copy, attributes=True)
+    flip_bit(copy / name, -1)
+    with pytest.raises(
+        InputError, match=rf"{name} is missing or not as manifest.json says; delete the folder images, and"
+    ):
+        batches(copy, attributes=True)
+    if name == "images.npy":
+        with pytest.raises(InputError, match="images anew"):
+            images.load_images(copy, [0])
+
+
+def test_another_data_sets_images_of_the_same_size_are_refused(copy):
+    whole = images.load_images(copy, [0])
+    other = copy.parent / "other.npy"
+    np.save(other, np.load(copy / "images.npy")[::-1])
+    shutil.copystat(copy / "images.npy", other)
+    assert other.stat().st_size == (copy / "images.npy").stat().st_size
+    os.replace(other, copy / "images.npy")
+    with pytest.raises(InputError, match=r"not as manifest\.json says"):
+        images.load_images(copy, [0])
+    assert whole.shape == (1, 96, 96, 3)
+
+
+def test_the_images_are_hashed_once(copy, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(files, "sha256_of", lambda path: hashed.append(path.name) or sha256_of(path))
+    for _ in range(3):
+        images.load_images(copy, [0])
+        batches(copy)
+    assert hashed == ["images.npy"]
+    os.utime(copy / "images.npy")  # as after a copy: the content is looked at again
+    images.load_images(copy, [0])
+    assert hashed == ["images.npy"] * 2
+    (copy / ".images.npy.sha256.json").write_text("[]")
+    images.load_images(copy, [0])
+    assert hashed == ["images.npy"] * 3
+
+
+DAMAGED = ["", "[]", "{}", '{"files": [1]}', '{"files": {"images.npy": null}}']
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, None])
+def test_a_damaged_manifest_is_one_sentence(copy, content):
+    (copy / "manifest.json").unlink()
+    if content is not None:
+        (copy / "manifest.json").write_text(content)
+    with pytest.raises(InputError, match="delete the folder images, and the next run packs the images anew"):
+        batches(copy)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from helpers.files import InputError
-from helpers.models import judging
+from helpers.models import images, judging
 
 Z_DIM, N = 6, 40
 MIXING = np.random.default_rng(1).standard_normal((Z_DIM, 16 * 16 * 3)).astype(np.float32)
@@ -33,6 +33,7 @@ def setting(tmp_path_factory):
     z = rng.standard_normal((200 + 2 * N, Z_DIM)).astype(np.float32)
     np.save(folder / "images.npy", (255 * paint(z) + 0.5).astype(np.uint8))
     np.save(folder / "splits.npy", np.repeat([0, 1, 2], [200, N, N]).astype(np.uint8))
+    images.write_manifest(folder)
     encoder, decoder, features = map(Network, (recognise, paint, recognise))
     return folder, z, judging.set_standard(folder, encoder, decoder, features, z[:200], z[200 : 200 + N])
 

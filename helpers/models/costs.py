@@ -17,7 +17,7 @@ import numpy as np
 
 from helpers.files import project_root
 from helpers.models.encoding import PREDICTED_AT_ONCE, predict
-from helpers.models.images import ImageBatches
+from helpers.models.images import ImageBatches, write_manifest
 from helpers.models.networks import IMAGE_SHAPE, Autoencoder, VariationalAutoencoder, build_decoder
 from helpers.monitor import backend
 from helpers.monitor.readings import free, memory, resident_bytes
@@ -54,10 +54,11 @@ class Trial(NamedTuple):
 
 
 def write_noise_images(folder, count, seed=1):
-    """Write `count` images of noise as packed images: images.npy and splits.npy, all of them for training."""
+    """Write `count` images of noise as packed images, all of them for training."""
     rng = np.random.default_rng(seed)
     np.save(Path(folder) / "images.npy", rng.integers(0, 256, (count, *IMAGE_SHAPE), np.uint8))
     np.save(Path(folder) / "splits.npy", np.zeros(count, np.uint8))
+    write_manifest(folder)
 
 
 def measure_images(folder):

@@ -1,18 +1,22 @@
-"""Packed images: made when missing, opened memory-mapped, handed out in batches."""
+"""Packed images: checked against their manifest, opened memory-mapped, handed out in batches."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from helpers.files import InputError, read_json, shown_path
+from helpers.files import InputError, read_json, sha256_of, sha256_once, shown_path, write_json
 
+IMAGES, SPLIT_CODES, ATTRIBUTES, MANIFEST = "images.npy", "splits.npy", "attributes.npy", "manifest.json"
+PACKED = (IMAGES, SPLIT_CODES, ATTRIBUTES, "names.txt")
+REMEDY = "delete the folder {}, and the next run packs the images anew"
 SPLITS = {"train": 0, "valid": 1, "test": 2}  # codes in splits.npy, as in CelebA's partition file
 
 
 def rows_of_split(folder, split):
     """Row numbers (int64) of one split of images.npy in ascending order; `split` None: all rows."""
-    codes = np.load(Path(folder) / "splits.npy", allow_pickle=False)
+    codes = _load_checked(folder, SPLIT_CODES)
     return np.arange(len(codes)) if split is None else np.flatnonzero(codes == SPLITS[split])
 
 
@@ -22,28 +26,71 @@ def load_images(folder, rows):
     The file is mapped for this one read only: pages of a mapping that stays open count as memory
     of the process, and after an epoch the whole file would be among them.
     """
-    images = np.load(Path(folder) / "images.npy", mmap_mode="r", allow_pickle=False)
+    _check(folder, IMAGES)
+    return _read_images(folder, rows)
+
+
+def _read_images(folder, rows):
+    images = np.load(Path(folder) / IMAGES, mmap_mode="r", allow_pickle=False)
     return images[rows].astype(np.float32) / np.float32(255)
 
 
 def load_attributes(folder):
     """Attributes int8 0/1 (n, 40) of all images in a packed folder; InputError where there are none."""
-    path = Path(folder) / "attributes.npy"
-    if not path.exists():
+    if not (Path(folder) / ATTRIBUTES).exists():
         raise InputError(
             f"The images in {shown_path(folder)} have no attributes; give CelebA's list with them."
         )
-    return np.load(path, allow_pickle=False)
+    return _load_checked(folder, ATTRIBUTES)
 
 
 def attribute_names(folder):
     """Names of the columns of `load_attributes`; an empty list where the images have no attributes."""
-    return read_json(Path(folder) / "manifest.json")["attribute_names"] or []
+    return read_manifest(folder).get("attribute_names") or []
 
 
-def images_identity(folder):
-    """sha256 of images.npy as its manifest states it: two trainings on equal data share it."""
-    return read_json(Path(folder) / "manifest.json")["files"]["images.npy"]["sha256"]
+def images_identity(folder, name=IMAGES):
+    """sha256 of a packed file as the manifest states it, None where it does not: equal data share it."""
+    with suppress(KeyError, TypeError):
+        return read_manifest(folder)["files"][name]["sha256"]
+    return None
+
+
+def read_manifest(folder):
+    """Manifest (a dict) of packed images; InputError where there is none, or it is damaged."""
+    path, remedy = Path(folder) / MANIFEST, REMEDY.format(Path(folder).name)
+    manifest = read_json(path, dict, remedy=remedy)
+    if manifest is None:
+        raise InputError(f"{shown_path(path)} is missing; {remedy}.")
+    return manifest
+
+
+def write_manifest(folder):
+    """Write the least manifest of packed images that were not made by data_prep: size and sha256 of each."""
+    paths = sorted(Path(folder).glob("*.npy"))
+    files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in paths}
+    write_json(Path(folder) / MANIFEST, {"files": files})
+
+
+def check_images(folder):
+    """Raise InputError unless all packed files that are there are what the manifest says."""
+    for name in PACKED:
+        if name == IMAGES or (Path(folder) / name).exists():
+            _check(folder, name)
+
+
+def _check(folder, name):
+    """Raise InputError unless a packed file is what the manifest says: the images by sha256 once."""
+    path, look = Path(folder) / name, sha256_once if name == IMAGES else sha256_of
+    if not path.is_file() or look(path) != images_identity(folder, name):
+        raise InputError(
+            f"{shown_path(path)} is missing or not as {MANIFEST} says; {REMEDY.format(Path(folder).name)}."
+        )
+
+
+def _load_checked(folder, name):
+    _check(folder, name)
+    return np.load(Path(folder) / name, allow_pickle=False)
 
 
 class ImageBatches(keras.utils.PyDataset):
@@ -60,6 +107,7 @@ class ImageBatches(keras.utils.PyDataset):
         super().__init__(workers=1)
         self.folder, self.split, self.batch_size = Path(folder), split, batch_size
         self.shuffle, self.flip, self.seed = shuffle, flip, seed
+        check_images(folder)
         self.rows = rows_of_split(folder, split)
         self.attributes = load_attributes(folder) if attributes else None
         self.set_epoch(0)
@@ -85,7 +133,7 @@ class ImageBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        images = load_images(self.folder, self.order[batch])
+        images = _read_images(self.folder, self.order[batch])
         mirrored = self.mirrored[batch]
         images[mirrored] = images[mirrored, :, ::-1]
         return (images,) if self.attributes is None else (images, self.attributes[self.order[batch]])
