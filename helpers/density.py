@@ -16,8 +16,10 @@ from helpers.ellipses import (
     expected_coverage,
     relative_radius,
     require_ellipse,
+    unit_vectors,
 )
 from helpers.files import InputError
+from helpers.latent.pieces import asks, require_array
 
 REACH = 4.0  # bandwidths that a grid goes beyond the points: outside lies less than 0.01 % of the density
 BIN_WIDTH = 0.4  # bandwidths
@@ -26,9 +28,11 @@ STATISTICS_GRID = 100  # positions along each side of a plane: numbers need fewe
 INNER = 1.0  # sigma: the contour whose axis and centre are compared with those of the ellipse
 LOWEST_AXIS_RATIO = 1.2  # of a contour that has a direction at all
 Plane = namedtuple("Plane", "x y density levels ellipses")
+Turn = namedtuple("Turn", "own axes core axis_ratio")
 Agreement = namedtuple("Agreement", "overlap angle offset axis_ratio")
 
 
+@asks(points="n>=3 2, all varied")
 def kde_2d(points, grid=200):
     """Density of points (n, 2) on a grid, as scipy.stats.gaussian_kde estimates it: (x, y, density).
 
@@ -58,14 +62,7 @@ def kde_2d(points, grid=200):
 
 def kernel_covariance(coordinates):
     """Covariance (2, 2) of the kernel that Scott's rule gives points (2, n). Source: Scott 1992."""
-    shape = coordinates.shape[::-1]
-    if len(shape) != 2 or shape[1] != 2 or shape[0] < 3:
-        raise InputError(f"A density needs an array (n, 2) of at least 3 points; this one is {shape}.")
-    if not np.isfinite(coordinates).all():
-        raise InputError("Some points are not finite numbers; leave them out before estimating a density.")
-    if (np.ptp(coordinates, axis=1) == 0).any():
-        raise InputError("All points have the same value in one coordinate; choose another pair.")
-    return require_ellipse(np.cov(coordinates)) * shape[0] ** (-1 / 3)
+    return require_ellipse(np.cov(coordinates)) * coordinates.shape[1] ** (-1 / 3)
 
 
 def spread_points(places):
@@ -110,22 +107,24 @@ def transfer_function(frequencies):
     return np.exp(-0.5 * np.square(2 * np.pi * frequencies / BIN_WIDTH)) / np.sinc(frequencies) ** 8
 
 
+@asks(ellipses_of="m>=2 2")
 def plane_density(points, n_stds=(1, 2, 3), ellipses_of=None, grid=200):
     """`Plane` of points (n, 2): what a picture of contours and confidence ellipses needs, n_stds ascending.
 
     x, y and density are those of `kde_2d`. Of its levels (k,), ascending, and ellipses (k, m, 2), the i-th
-    ellipse from the end encloses of a normal cloud what the i-th level encloses of this one. The ellipses are
-    those of the points `ellipses_of`, if given, else of the same points. Raises InputError where the plane
-    has no density. For VIII-038, VIII-039.
+    ellipse from the end encloses of a normal cloud what the i-th level encloses of this one: of the points,
+    not of the density, which the kernel has widened. The ellipses are those of the points `ellipses_of`, if
+    given, else of the same points. Raises InputError where the plane has no density. For VIII-038, VIII-039.
     """
     x, y, density = kde_2d(points, grid)
-    levels = contour_levels(density, expected_coverage(n_stds))
+    levels = contour_levels(density, expected_coverage(np.asarray(n_stds) / np.sqrt(widening(len(points)))))
     others = points if ellipses_of is None else ellipses_of
     mean, covariance = others.mean(axis=0, dtype=np.float64), np.cov(others, rowvar=False, dtype=np.float64)
     outlines = [ellipse_outline(confidence_ellipse(mean, covariance, n_std)) for n_std in n_stds]
     return Plane(x, y, density, levels, np.array(outlines))
 
 
+@asks(density="b a")
 def contour_levels(density, probabilities):
     """Levels of a density on an even grid whose contours enclose the given shares of it, ascending.
 
@@ -151,6 +150,7 @@ def compare_contours(y, pairs, n_stds=(1, 2, 2.5, 3)):
     that finitely many points have lowers the overlap of a normal cloud as well: compare with a surrogate.
     Raises InputError where a plane has no density. For VIII-040, VIII-041, IX-007, IX-008, IX-064, IX-070.
     """
+    y = require_array(y, f"n>=3 d>={np.max(pairs) + 1}", "compare_contours", "y")
     found = [compare_plane(y[:, list(pair)], n_stds) for pair in pairs]
     return Agreement(*map(np.array, zip(*found, strict=True)))
 
@@ -168,6 +168,7 @@ def compare_plane(points, n_stds):
     return overlaps, *contour_alignment(x, y, density, expected_coverage(INNER), mean, covariance)
 
 
+@asks(points="n 2", cloud="m>=2 2")
 def turn(points, cloud):
     """Points (n, 2), float64, in coordinates along the long and the short axis of a `cloud` (m, 2).
 
@@ -177,12 +178,42 @@ def turn(points, cloud):
     return points.astype(np.float64) @ vectors[:, ::-1]
 
 
+@asks(points="n>=2 2")
 def widened_covariance(points):
-    """Covariance (2, 2) of the density of points (n, 2) as `kde_2d` smooths it: 1 + n^(−1/3) times theirs.
+    """Covariance (2, 2) of the density of points (n, 2) as `kde_2d` smooths it: wider than theirs.
 
     A contour of the smoothed density has to be compared with the ellipse of the smoothed density.
     """
-    return np.cov(points, rowvar=False, dtype=np.float64) * (1 + len(points) ** (-1 / 3))
+    return np.cov(points, rowvar=False, dtype=np.float64) * widening(len(points))
+
+
+def widening(n):
+    """Factor by which the kernel of `kde_2d` widens the covariance of n points: 1 + n^(−1/3)."""
+    return 1 + n ** (-1 / 3)
+
+
+def core_turn(points):
+    """Angles of points (n, 2) in degrees, −90 to 90, from the first coordinate towards the second: `Turn`.
+
+    own: of the long axis of the inner contour against that of the points' covariance. axes: of the latter in
+    the coordinates given. core: their sum, the direction of the core in these. axis_ratio: of the contour.
+    Where the covariance is nearly round, outliers turn its axes, and `own` with them, while the core rests:
+    compare cores, in the coordinates of one and the same cloud. For IX-079, IX-080.
+    """
+    axes = ellipse_axes(require_ellipse(np.cov(points, rowvar=False, dtype=np.float64)))[1]
+    x, y, density = kde_2d(points @ unit_vectors(axes).T, STATISTICS_GRID)
+    contour = contour_ellipse(x, y, density, contour_levels(density, [expected_coverage(INNER)])[0])
+    core = 90 - (90 - axes - contour.angle) % 180
+    return Turn(contour.angle, float(axes), float(core), float(np.divide(*contour.half_axes)))
+
+
+@asks(values="p", noise="m p")
+def rank_planes(values, noise):
+    """One-sided p-value (p,) of each plane's value among those of noise (m, p) in the same plane.
+
+    Angles scatter where the axes are nearly equal: pooled noise would hide what a long plane shows. IX-070.
+    """
+    return (1 + np.sum(np.asarray(noise) >= values, axis=0)) / (1 + len(noise))
 
 
 def contour_alignment(x, y, density, probability, mean, cov):
@@ -200,6 +231,7 @@ def contour_alignment(x, y, density, probability, mean, cov):
     return axes_angle(contour.angle, reference.angle), float(offset), float(ratio)
 
 
+@asks(x="a>=3, ascending", y="b>=3, ascending", density="b a")
 def contour_ellipse(x, y, density, level):
     """`Ellipse` of the region where a density on the grid (x, y) exceeds `level`.
 
@@ -224,6 +256,7 @@ def axes_angle(angle, other):
     return abs((angle - other + 90) % 180 - 90)
 
 
+@asks(region="b a, 0/1, integers too", other="b a, 0/1, integers too")
 def overlap(region, other):
     """Common area of two masks over that of both together (Jaccard): 1 for the same, 0 for separate ones."""
     return float(np.count_nonzero(region & other) / max(np.count_nonzero(region | other), 1))
