@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.metrics import pairwise_distances
 
 from helpers.files import InputError
+from helpers.latent.pieces import asks
 
 SEED = 1  # of all divisions: images that are compared with each other are divided alike
 REPEATS = 8  # random divisions behind each spread
@@ -35,6 +36,25 @@ class Score(NamedTuple):
         return float(np.std(self.halves))
 
 
+class Repeated(NamedTuple):
+    """A figure over s repetitions: mean, their standard deviation, all values (s,); `error` of the mean."""
+
+    mean: float
+    deviation: float
+    values: np.ndarray
+
+    @property
+    def error(self):
+        """Standard error of the mean."""
+        return self.deviation / np.sqrt(len(self.values))
+
+
+def repeat(rows):
+    """`Repeated` by name, of at least 2 `rows`, dicts of the same names → numbers."""
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return {name: Repeated(float(x.mean()), float(x.std(ddof=1)), x) for name, x in columns.items()}
+
+
 def score(statistic, *arrays, repeats=REPEATS):
     """`Score` of statistic(*arrays), a number; the rows of each array are divided by chance."""
     return Score(float(statistic(*arrays)), _of_parts(statistic, arrays, 2, repeats))
@@ -59,25 +79,35 @@ def _of_parts(statistic, arrays, parts, repeats):
     return np.array(values, dtype=np.float64)
 
 
+@asks(z_again="n d", z="n d")
 def relative_error(z_again, z):
     """|z' − z| / |z| per point (n,): how far encoding a decoded point leads away from it (CII-006)."""
-    return np.linalg.norm(z_again - z, axis=1) / np.linalg.norm(z, axis=1)
+    lengths = np.linalg.norm(z, axis=1)
+    if not lengths.all():
+        raise InputError("A z-point at the origin has no relative error; leave it out.")
+    return np.linalg.norm(z_again - z, axis=1) / lengths
 
 
+@asks(images="n h w c", reconstructions="n h w c", mean_image="h w c")
 def explained_variance_share(images, reconstructions, mean_image):
     """Share of the images' variance about `mean_image` that reconstructions explain (1: all, 0: none).
 
     Images are (n, height, width, channels). The null hypothesis, `mean_image` as every answer, gets 0.
     """
     residual = np.square(images - reconstructions).mean(dtype=np.float64)
-    return float(1 - residual / np.square(images - mean_image).mean(dtype=np.float64))
+    variance = np.square(images - mean_image).mean(dtype=np.float64)
+    if not variance:
+        raise InputError("All images are the mean image, so there is no variance to explain; take others.")
+    return float(1 - residual / variance)
 
 
+@asks(images="n h w c", others="n h w c")
 def image_difference(images, others):
     """Root mean square difference (n,) between images of one row, both (n, height, width, channels)."""
     return np.sqrt(np.square(images - others).mean(axis=(1, 2, 3), dtype=np.float64))
 
 
+@asks(images="n h>=6 w>=6 c")
 def shrink_images(images):
     """Thumbnails (n, values), bytes, of images (n, height, width, channels) in [0, 1]: means of 6×6 pixels.
 
@@ -85,11 +115,14 @@ def shrink_images(images):
     by 0.3 grey levels, where the next image is some 20 away.
     """
     n, height, width, channels = images.shape
+    if height % POOL or width % POOL:
+        raise InputError(f"Thumbnails need sides of a multiple of {POOL} pixels, not {height} × {width}.")
     blocks = images.reshape(n, height // POOL, POOL, width // POOL, POOL, channels)
     means = blocks.mean(axis=(2, 4), dtype=np.float32).reshape(n, -1)
     return np.rint(255 * means.clip(0, 1)).astype(np.uint8)
 
 
+@asks(features="n>=2 d", reference="m>=2 d")
 def frechet_distance(features, reference):
     """Fréchet distance between the normal distributions fitted to two feature arrays (n, d) and (m, d).
 
@@ -98,13 +131,15 @@ def frechet_distance(features, reference):
     in squared units of the features. Source: Dowson and Landau 1982; Heusel et al. 2017 (FID).
     """
     difference = features.mean(axis=0, dtype=np.float64) - reference.mean(axis=0, dtype=np.float64)
-    covariance, other = (np.cov(array, rowvar=False, dtype=np.float64) for array in (features, reference))
+    clouds = (np.cov(array, rowvar=False, dtype=np.float64) for array in (features, reference))
+    covariance, other = map(np.atleast_2d, clouds)
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(values.clip(0)) @ vectors.T
     overlap = np.sqrt(np.linalg.eigvalsh(root @ other @ root).clip(0)).sum()
     return float(difference @ difference + np.trace(covariance) + np.trace(other) - 2 * overlap)
 
 
+@asks(features="n>=6 d", reference="m>=6 d")
 def frechet_limit(features, reference, repeats=REPEATS):
     """Fréchet distance that infinitely many images would have, from equally many of both, (n, d) each.
 
@@ -123,6 +158,7 @@ def frechet_limit(features, reference, repeats=REPEATS):
     return float(np.polyfit(PARTS, means, 1)[1])
 
 
+@asks(features="n d", reference=f"m>={NEIGHBOURS + 1} d")
 def neighbour_density(features, reference):
     """How densely generated images lie among the real ones: 1 for as densely as these, 0 for elsewhere.
 
@@ -132,6 +168,7 @@ def neighbour_density(features, reference):
     return float(_in_balls(features, reference).sum() / (NEIGHBOURS * len(features)))
 
 
+@asks(features="n d", reference=f"m>={NEIGHBOURS + 1} d")
 def neighbour_coverage(features, reference):
     """Share of real images whose ball, as in `neighbour_density`, holds a generated image.
 
@@ -142,23 +179,25 @@ def neighbour_coverage(features, reference):
 
 def _in_balls(features, reference):
     """Mask (m, n): which of the features (n, d) lie in the ball of each reference (m, d)."""
-    if len(reference) <= NEIGHBOURS:
-        raise InputError(
-            f"Balls to the fifth neighbour need more than {NEIGHBOURS} real images, here are "
-            f"{len(reference)}; take more images."
-        )
     between = pairwise_distances(reference)
     radii = np.partition(between, NEIGHBOURS, axis=1)[:, NEIGHBOURS]  # the nearest of all is itself
     return pairwise_distances(reference, features) < radii[:, None]
 
 
+@asks(distances="n>=2", held_out="m>=2")
 def score_newness(distances, held_out):
     """How far draws lie from the nearest training example, held-out ones being 1: `Score`.
 
     `distances` (n,) and `held_out` (m,) are those of `neighbours.nearest_distances`; medians are compared.
     Clearly below 1: copies. Above 1: where no example lies, good or bad.
     """
-    return score(lambda drawn, real: np.median(drawn) / np.median(real), distances, held_out)
+
+    def compare(drawn, real):
+        if not (middle := np.median(real)):
+            raise InputError("Half of the held-out images are training examples too; take others.")
+        return np.median(drawn) / middle
+
+    return score(compare, distances, held_out)
 
 
 def image_traits(batches):
@@ -174,6 +213,7 @@ def image_traits(batches):
     return dict(zip(TRAITS, np.concatenate(rows, axis=1), strict=True))
 
 
+@asks(images="n h w 3", mean_image="h w 3")
 def measure_traits(images, mean_image):
     """The four traits (4, n), float64, of images (n, height, width, 3)."""
     frame = np.ones(images.shape[1:3], dtype=bool)
@@ -184,6 +224,7 @@ def measure_traits(images, mean_image):
     return np.array([pixels.mean(axis=1, dtype=np.float64), *spreads, distance])
 
 
+@asks(images="n h w 3")
 def mirror_correlations(images):
     """Mean Pearson correlation over images of a pixel with its mirror image, and with a random pixel.
 

@@ -83,6 +83,62 @@ def test_points_return_where_the_encoder_recognises_their_image(setting):
     assert found["re-encoding error"].spread > 0
 
 
+def test_images_that_stay_are_told_from_those_that_drift_whatever_their_points_do(setting):
+    _, z, standard = setting
+    assert standard.image_threshold < 1e-4
+    blurred = np.linspace(0, 1, N) < 0.75
+
+    def forgetful(images):  # an encoder that finds the image, by another point in a direction without effect
+        return np.concatenate([recognise(images), np.zeros((len(images), 1), np.float32)], axis=1)
+
+    wide = standard._replace(
+        encoder=Network(forgetful),
+        decoder=Network(lambda points: paint(points[:, :Z_DIM]).clip(0, 1)),
+        train_z=np.pad(standard.train_z, ((0, 0), (0, 1))),
+        image_threshold=1e-3,
+    )
+    draws = np.concatenate([z[:N], np.full((N, 1), 9.0)], axis=1).astype(np.float32)
+    found = judging.judge(wide, draws).scores
+    assert found["share that returns"].value == 0
+    assert found["share that is idempotent"].value == 1
+    draws[~blurred, :Z_DIM] += 60  # beyond white and black
+    assert judging.judge(wide, draws).scores["share that is idempotent"].value == blurred.mean()
+
+
+def test_one_face_again_and_again_is_idempotent_and_covers_nothing(setting):
+    _, z, standard = setting
+    found = judging.judge(standard._replace(image_threshold=1e-3), np.repeat(z[:1], N, axis=0)).scores
+    assert found["share that is idempotent"].value == 1
+    assert found["coverage"].value < 0.5
+
+
+def test_figures_over_seeds_are_those_of_single_draws(setting):
+    _, _, standard = setting
+
+    def draw(n, rng):
+        return rng.standard_normal((n, Z_DIM)).astype(np.float32)
+
+    found = judging.judge_seeds(standard, draw, seeds=(3, 4, 5))
+    single = [judging.judge(standard, draw(N, np.random.default_rng(seed))) for seed in (3, 4, 5)]
+    assert found["limit"].values == pytest.approx([judged.limit for judged in single])
+    assert found["coverage"].mean == np.mean([judged.scores["coverage"].value for judged in single])
+    base = judging.judge(standard, standard.held_out_z).limit
+    assert found["ratio"].values == pytest.approx(found["limit"].values / base)
+    assert found["ratio"].error == pytest.approx(np.std(found["ratio"].values, ddof=1) / np.sqrt(3))
+
+
+def test_thumbnails_are_a_second_space_of_features(setting):
+    folder, z, standard = setting
+    features = judging.thumbnail_features(standard, n_components=8)
+    other = judging.change_features(standard, features, folder)
+    assert other.test.shape == (N, 8)
+    assert other.test[:, Z_DIM:].std() < 0.1 * other.test[:, :Z_DIM].std()  # six directions make the images
+    assert other.encoder is standard.encoder
+    good = judging.judge_images(other, paint(np.random.default_rng(3).standard_normal((N, Z_DIM))))
+    strangers = judging.judge_images(other, paint(z[:N] + 5))
+    assert good.limit < strangers.limit / 10
+
+
 def test_real_images_are_judged_without_z_points(setting):
     _, z, standard = setting
     found = judging.judge_images(standard, paint(z[-N:]))

@@ -20,12 +20,15 @@ from helpers.models.images import (
 )
 from helpers.models.judging import (
     SHOWN,
+    change_features,
     count_judged,
     judge,
     judge_decoded,
     judge_images,
+    judge_seeds,
     load_inception,
     set_standard,
+    thumbnail_features,
 )
 from helpers.models.networks import (
     AttributeClassifier,
