@@ -14,9 +14,26 @@ def test_bells_have_one_peak_and_two_bells_have_two():
     assert not marginals.single_peaked(marginals.number_densities(two, 0.25)[1]).any()
 
 
-def test_a_flat_density_has_no_second_peak_but_by_chance():
-    flat = RNG.uniform(-1, 1, (5_000, 200))
-    assert marginals.single_peaked(marginals.number_densities(flat, 0.25)[1]).mean() > 0.9
+def share_with_one_peak(z):
+    return marginals.single_peaked(marginals.number_densities(z, 0.25)[1]).mean()
+
+
+@pytest.mark.parametrize("n", [3200, 12_840])
+def test_two_peaks_are_seen_across_a_shallow_valley(n):
+    rng = np.random.default_rng(0)
+    two = rng.standard_normal((n, 150)) + 1.5 * rng.choice([-1, 1], (n, 150))  # the valley is at 64 %
+    assert share_with_one_peak(two) < 0.03
+    assert share_with_one_peak(two[:, :50] * [2]) == 0  # wider intervals hide nothing
+
+
+@pytest.mark.parametrize("n", [400, 5000])
+def test_one_peak_of_any_shape_and_a_flat_density_have_no_second_one_but_by_chance(n):
+    rng = np.random.default_rng(0)
+    flat, shape = rng.uniform(-1.7, 1.7, (n, 400)), (n, 100)
+    assert share_with_one_peak(flat) > 0.98
+    for one in (rng.standard_normal(shape), rng.standard_t(3, shape), rng.standard_exponential(shape)):
+        assert share_with_one_peak(one) == 1
+    assert marginals.single_peaked(np.array([[0, 5], [7, 5], [0, 0]])).all()  # one or two intervals
 
 
 def test_kolmogorov_distances_against_scipy():
