@@ -17,7 +17,7 @@ from scipy.special import chdtr, logsumexp, polygamma
 from helpers.files import InputError
 from helpers.latent.covariance import fit_normal, squared_distances, whiten
 from helpers.latent.marginals import moments
-from helpers.latent.pieces import covariance_about, map_rows, row_slices
+from helpers.latent.pieces import asks, covariance_about, map_rows, row_slices
 from helpers.latent.surrogates import compare_values, matched_surrogate
 
 SKEWNESS_ROWS = 2000  # points among which Mardia's skewness compares all pairs
@@ -109,6 +109,7 @@ def spread_ratio(squares, dimensions):
     return float(np.std(squares) / np.sqrt(2 * dimensions))
 
 
+@asks(z="n>=2 d, varied", held_out="m d")
 def held_out_squares(z, held_out):
     """Squared Mahalanobis distances (m,) of held-out points (m, d) by mean and covariance of z (n, d).
 
@@ -253,6 +254,7 @@ def rank_correlations(scales, quantities):
     return {name: float(stats.spearmanr(scales, values).statistic) for name, values in quantities.items()}
 
 
+@asks(z="n>=2 d, varied", held_out="m d", directions="* k")
 def likelihood_ladder(z, held_out, directions=None):
     """Nats by which models exceed the normal distribution of z (n, d): rung → float64 (m,), by point.
 
