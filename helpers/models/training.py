@@ -4,14 +4,27 @@ import csv
 import json
 import math
 import os
+import re
 import time
-from datetime import datetime
+import warnings
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import keras
 
-from helpers.files import InputError, read_json, sha256_of, shown_path, write_json, written_whole
-from helpers.models.images import images_identity
+from helpers.files import (
+    InputError,
+    dated,
+    locked,
+    read_json,
+    sha256_of,
+    shown_path,
+    write_json,
+    written_whole,
+)
+from helpers.models.images import ATTRIBUTES, SPLIT_CODES, images_identity
 from helpers.models.networks import AttributeClassifier, Autoencoder, VariationalAutoencoder
 from helpers.monitor import backend, readings
 from helpers.monitor.backend import dtype_policy
@@ -19,6 +32,8 @@ from helpers.reporting import LiveReport
 
 STATE_FILE = "state.json"
 LOG_FILE = "log.csv"
+STATE_KEYS = ("settings", "weights", "weights_sha256", "log")
+SCALED = "mixed_float16"  # the precision whose optimizer has a loss scale
 LIVE_LINE_SECONDS = 2.0  # pause between two readings of the loss within an epoch
 MODELS = {model.__name__: model for model in (Autoencoder, VariationalAutoencoder, AttributeClassifier)}
 
@@ -48,102 +63,193 @@ def fit(model, train, valid, epochs, folder, learning_rate, publish=None):
 
     After each epoch the state goes into `folder`: weights with optimizer first, then state.json that
     names them. Whatever moment the process is killed at, the next call goes on after the last whole
-    epoch, and every epoch is logged once. A finished training is loaded instead of repeated; asking
-    for more epochs later continues it. A folder that holds another training (other data, options,
-    seed, ...) is set aside under a dated name.
+    epoch, and every epoch is logged once. A finished training is loaded instead of repeated, at whatever
+    precision it was made; asking for more epochs later continues it, at the precision of this machine. A
+    folder that holds another training (other data, options, seed, ...) is set aside under a dated name, and
+    taken back when its settings come back. While another process trains in `folder`, this one waits.
     Rows: epoch, total_loss and val_total_loss (nats per image), seconds, images_per_second,
-    peak_rss_gigabytes. Raises TrainingDiverged when the loss is no longer a number. `publish()` is called
-    after each epoch that is kept, `publish(wait=True)` when training ends or is interrupted.
+    peak_rss_gigabytes. Raises TrainingDiverged when the loss is no longer a number, InputError where what
+    the folder holds is damaged or the disk is full. `publish()` is called after each epoch that is kept,
+    `publish(wait=True)` when training ends or is interrupted.
 
     Keras' BackupAndRestore is not used: it writes weights and epoch number one after the other, so
     that a kill in between repeats an epoch on weights that have seen it already.
     """
-    folder, report = Path(folder), LiveReport()
-    model.compile(optimizer=keras.optimizers.Adam(learning_rate))
-    settings, rows = _restore(model, folder, _settings(model, train, learning_rate), report)
-    if len(rows) >= epochs:
-        return rows
-    train.set_epoch(len(rows))
-    publish = publish or (lambda wait=False: None)
-    try:
-        model.fit(
-            train,
-            validation_data=valid,
-            initial_epoch=len(rows),
-            epochs=epochs,
-            shuffle=False,  # ImageBatches shuffles; Keras would shuffle the batches once more, unseeded
-            verbose=0,
-            callbacks=[EpochKeeper(folder, settings, rows, len(train.rows), report, publish)],
-        )
-    finally:
-        publish(wait=True)
+    folder, report, publish = Path(folder), LiveReport(), publish or (lambda wait=False: None)
+    waiting = f"Another process trains in {shown_path(folder)}; this one waits for its end."
+    with locked(folder.with_name(f".{folder.name}.lock"), partial(report.line, waiting)):
+        state = _restore(model, folder, _settings(model, train, learning_rate), epochs, report)
+        rows = state["log"]
+        if len(rows) >= epochs:
+            return rows
+        train.set_epoch(len(rows))
+        try:
+            model.fit(
+                train,
+                validation_data=valid,
+                initial_epoch=len(rows),
+                epochs=epochs,
+                shuffle=False,  # ImageBatches shuffles; Keras would shuffle the batches once more, unseeded
+                verbose=0,
+                callbacks=[EpochKeeper(folder, state, len(train.rows), report, publish)],
+            )
+        finally:
+            publish(wait=True)
     return rows
 
 
 def _settings(model, train, learning_rate):
-    """What makes two trainings the same, as JSON gives it back; the number of epochs is not part of it."""
+    """What makes two trainings the same, as JSON gives it back.
+
+    The number of epochs and the precision are no part of it: a network trained on a GPU is the same network
+    on any machine.
+    """
     settings = {
         "model": type(model).__name__,
         "options": model.get_config(),
-        "precision": model.dtype_policy.name,
         "learning_rate": learning_rate,
         "batch_size": train.batch_size,
         "split": train.split,
         "flip": train.flip,
         "seed": train.seed,
         "images": images_identity(train.folder),
+        "splits": images_identity(train.folder, SPLIT_CODES),
     }
+    if train.attributes is not None:
+        settings["labels"] = images_identity(train.folder, ATTRIBUTES)
     return json.loads(json.dumps(settings))
 
 
-def _restore(model, folder, settings, report):
-    """Load the last whole epoch in `folder` into `model`; its settings and the rows logged so far.
+def _is_same(kept, settings, defaults):
+    """Whether the settings of a kept training are these; options that it does not name had their defaults.
 
-    Without one, or where it belongs to another training, the `settings` given and no rows. Options that are
-    not among the kept ones were left out when it began: they had their defaults.
+    Former versions kept the precision, and no sha256 of splits and labels. Unknown splits of the same images
+    are taken for the same: hours of training hang on it, and only a partition list that was added changes
+    them. Unknown labels are others: nobody can tell whether a classifier learned the list before or after it
+    was corrected, and it is trained anew in minutes.
     """
-    state = read_json(folder / STATE_FILE)
-    if state is None:
-        return settings, []
-    kept = state["settings"]
-    if settings != {**kept, "options": json.loads(json.dumps(model.DEFAULTS)) | kept["options"]}:
-        aside = folder.with_name(f"{folder.name}.{datetime.now():%Y%m%d-%H%M%S}")
-        os.replace(folder, aside)
-        report.line(f"{shown_path(folder)} held a training with other settings; kept as {aside.name}.")
-        return settings, []
-    _load_checked_weights(model, folder, state)
-    _write_log(folder, state["log"])
-    report.line(f"{shown_path(folder)}: {len(state['log'])} epochs are done already and were loaded.")
-    return kept, state["log"]
+    kept = {"splits": settings["splits"], **kept, "options": {**defaults, **kept["options"]}}
+    return settings == {name: value for name, value in kept.items() if name != "precision"}
 
 
-def _load_checked_weights(model, folder, state):
-    path = folder / state["weights"]
-    if not path.exists() or sha256_of(path) != state["weights_sha256"]:
-        raise InputError(
-            f"The weights {shown_path(path)} are missing or damaged; delete the folder {path.parent.name} "
-            "and train again."
+def _restore(model, folder, settings, epochs, report):
+    """State of the training with these settings, its last whole epoch loaded into `model`, which is compiled.
+
+    It is looked for in `folder` and, unless it is finished there, among the folders that were set aside; the
+    one with most epochs counts. Where there is none, the state of a training that has not begun.
+    """
+    defaults = json.loads(json.dumps(model.DEFAULTS))
+    found = {folder: state} if (state := read_state(folder)) else {}
+    if not found or len(state["log"]) < epochs or not _is_same(state["settings"], settings, defaults):
+        for aside in _list_aside(folder):
+            with suppress(InputError):  # what is damaged stays aside
+                found[aside] = read_state(aside)
+    same = {at: kept for at, kept in found.items() if kept and _is_same(kept["settings"], settings, defaults)}
+    place = max(same, key=lambda at: len(same[at]["log"]), default=None)
+    if place != folder and (state or (place and folder.exists())):
+        other = folder.with_name(dated(folder.name))
+        os.replace(folder, other)
+        report.line(f"{shown_path(folder)} held a training with other settings; kept as {other.name}.")
+    if place is None:
+        model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]))
+        return {"settings": settings, "log": [], "precision": []}
+    if place != folder:
+        os.replace(place, folder)
+        os.utime(folder / STATE_FILE)  # for MyDrive it is the latest again
+        report.line(
+            f"{shown_path(folder)}: the training with these settings was taken back from {place.name}."
         )
-    model.load_weights(path)
+    _load_state(model, folder, same[place])
+    done, last, precision = len(same[place]["log"]), same[place]["precision"][-1], model.dtype_policy.name
+    change = f" It goes on in {precision} after {last}." if last != precision and done < epochs else ""
+    report.line(f"{shown_path(folder)}: {done} epochs are done already and were loaded.{change}")
+    return same[place]
+
+
+def _list_aside(folder):
+    """Folders whose name is that of `folder` with the date of their setting aside, the first one first."""
+    pattern = re.compile(re.escape(folder.name) + r"\.\d{8}-\d{6}(-\d{6})?")  # formerly to the second
+    paths = folder.parent.iterdir() if folder.parent.exists() else ()
+    return sorted(path for path in paths if pattern.fullmatch(path.name))
+
+
+def _load_state(model, folder, state):
+    """Load weights and optimizer into `model`, and write the log.
+
+    The file is read in the form of the precision that wrote it: float16 has a loss scale. Where a training
+    goes on at another precision Adam's moments are kept and a loss scale begins anew.
+    """
+    adam = keras.optimizers.Adam(state["settings"]["learning_rate"])
+    scaled = state["precision"][-1] == SCALED
+    optimizer = keras.optimizers.LossScaleOptimizer(adam, name="loss_scale_optimizer") if scaled else adam
+    model.compile(optimizer=optimizer, auto_scale_loss=False)
+    _load_weights(model, folder, state)
+    if scaled != (model.dtype_policy.name == SCALED):
+        model.compile(optimizer=adam)
+    _write_log(folder, state["log"])
+
+
+def _load_weights(model, folder, state):
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Skipping variable loading")  # the optimizer would begin anew
+            model.load_weights(folder / state["weights"])
+    except (ValueError, KeyError, OSError, UserWarning) as error:
+        raise InputError(
+            f"{shown_path(folder / state['weights'])} holds weights of another network; delete the folder "
+            f"{folder.name} and train again."
+        ) from error
+
+
+def read_state(folder):
+    """State (a dict) of the training in a folder, None where there is none.
+
+    Raises InputError where it, or the file with the weights that it names, is damaged.
+    """
+    path, remedy = Path(folder) / STATE_FILE, f"delete the folder {Path(folder).name} and train again"
+    state = read_json(path, dict, STATE_KEYS, remedy)
+    if state is None:
+        return None
+    with suppress(TypeError, KeyError, AttributeError):
+        settings, log = state["settings"], state["log"]
+        known = settings["options"].keys() <= MODELS[settings["model"]].DEFAULTS.keys()
+        in_order = log and [row["epoch"] for row in log] == list(range(1, len(log) + 1))
+        sealed = state.get("seal") in (None, _seal(state))  # former versions had none
+        if known and in_order and sealed and state["weights"] == _weights_name(log):
+            weights = path.with_name(state["weights"])
+            if not weights.is_file() or sha256_of(weights) != state["weights_sha256"]:
+                raise InputError(f"The weights {shown_path(weights)} are missing or damaged; {remedy}.")
+            return {"precision": [settings.get("precision", "float32")] * len(log), **state}
+    raise InputError(f"{shown_path(path)} is damaged; {remedy}.")
+
+
+def _seal(state):
+    """sha256 of what a state says, so that a changed log is noticed."""
+    said = {name: value for name, value in state.items() if name != "seal"}
+    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _weights_name(log):
+    return f"epoch-{len(log):04d}.weights.h5"
 
 
 def load_model(folder):
     """Rebuild a trained model from its folder in float32, for encoding and decoding."""
-    state = read_json(Path(folder) / STATE_FILE)
+    state = read_state(folder)
     if state is None:
         raise InputError(f"There is no trained model in {shown_path(folder)}; run notebook 01 first.")
     with dtype_policy("float32"):
         model = MODELS[state["settings"]["model"]](**state["settings"]["options"])
-    _load_checked_weights(model, Path(folder), state)
+    _load_weights(model, Path(folder), state)
     return model
 
 
 class EpochKeeper(keras.callbacks.Callback):
     """Reports each epoch, stops on NaN, and keeps the state so that a kill costs one epoch at most."""
 
-    def __init__(self, folder, settings, rows, images_per_epoch, report, publish):
+    def __init__(self, folder, state, images_per_epoch, report, publish):
         super().__init__()
-        self.folder, self.settings, self.rows = folder, settings, rows
+        self.folder, self.state, self.rows = folder, state, state["log"]
         self.images_per_epoch, self.report, self.publish = images_per_epoch, report, publish
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -203,17 +309,19 @@ class EpochKeeper(keras.callbacks.Callback):
 
     def _keep_state(self):
         """Write weights and optimizer under the epoch's name; state.json then makes them the valid ones."""
-        weights = self.folder / f"epoch-{len(self.rows):04d}.weights.h5"
+        weights = self.folder / _weights_name(self.rows)
         with written_whole(weights) as temporary:
             self.model.save_weights(temporary)
         state = {
-            "settings": self.settings,
+            "settings": self.state["settings"],
             "weights": weights.name,
             "weights_sha256": sha256_of(weights),
             "log": self.rows,
+            "precision": [*self.state["precision"], self.model.dtype_policy.name],
             "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
         }
-        write_json(self.folder / STATE_FILE, state)
+        self.state = {**state, "seal": _seal(state)}
+        write_json(self.folder / STATE_FILE, self.state)
         _write_log(self.folder, self.rows)
         for older in self.folder.glob("epoch-*.weights.h5"):
             if older.name != weights.name:
