@@ -7,7 +7,7 @@ import numpy as np
 
 from helpers.files import InputError
 from helpers.latent.covariance import pearson_matrix
-from helpers.latent.pieces import row_slices
+from helpers.latent.pieces import asks, require_array, row_slices
 
 SMALLEST_VARIANCE_RATIO = 1e-20  # of the other coordinate's: less is the rounding of a constant
 SMALLEST_UNEXPLAINED = 1e-10  # of 1 − rho²: less is the rounding of float32 points on a straight line
@@ -24,6 +24,7 @@ class Ellipse(NamedTuple):
     angle: float
 
 
+@asks(mean="2", cov="2 2")
 def confidence_ellipse(mean, cov, n_std):
     """Ellipse at `n_std` standard deviations about mean (2,), by the eigenvectors of cov (2, 2).
 
@@ -36,8 +37,8 @@ def confidence_ellipse(mean, cov, n_std):
 
 def require_ellipse(cov):
     """Return the covariance as float64 (2, 2); raise InputError where it belongs to no ellipse."""
-    cov = np.asarray(cov, dtype=np.float64)
-    if cov.shape != (2, 2) or not np.isfinite(cov).all() or not np.allclose(cov, cov.T):
+    cov = np.asarray(require_array(cov, "2 2", "An ellipse", "cov"), dtype=np.float64)
+    if not np.allclose(cov, cov.T):
         raise InputError(f"A covariance must be a symmetric matrix of 2 × 2 finite numbers; this is {cov}.")
     if not np.diag(cov).min() > SMALLEST_VARIANCE_RATIO * np.diag(cov).max():
         raise InputError("A coordinate of the pair has no spread, so no ellipse; choose another one.")
@@ -71,6 +72,7 @@ def ellipse_outline(ellipse, n_points=OUTLINE_POINTS):
     return ellipse.centre + circle(n_points) * ellipse.half_axes @ unit_vectors(ellipse.angle)
 
 
+@asks(mean="2", cov="2 2")
 def ellipse_from_pearson(mean, cov, n_std, n_points=OUTLINE_POINTS):
     """Outline (n_points, 2) of the same ellipse as `confidence_ellipse`, without any eigenvector.
 
@@ -92,6 +94,7 @@ def relative_radius(points, ellipse):
     return np.linalg.norm(along_axes, axis=-1)
 
 
+@asks(points="n 2")
 def coverage(points, mean, cov, n_std):
     """Share of points (n, 2) inside the confidence ellipse, its edge included. For VIII-045, VIII-046."""
     return float(np.mean(relative_radius(points, confidence_ellipse(mean, cov, n_std)) <= 1))
@@ -102,6 +105,7 @@ def expected_coverage(n_std):
     return -np.expm1(-0.5 * np.square(n_std))
 
 
+@asks(z="n>=3 d>=2", n_stds="k")
 def pair_coverages(z, n_stds):
     """Confidence ellipses of all pairs of components of z (n, d), and the shares of points inside them.
 

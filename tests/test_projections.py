@@ -77,7 +77,7 @@ def test_tsne_says_what_it_cannot_do():
     points[0, 0] = np.inf
     with pytest.raises(InputError, match="not finite"):
         maps.embed_tsne(points, 10)
-    with pytest.raises(InputError, match="all the same"):
+    with pytest.raises(InputError, match="all rows are the same"):
         maps.embed_tsne(np.full((50, 3), 0.1, "f4"), 10)
 
 

@@ -70,26 +70,26 @@ def test_points_that_are_no_numbers_get_one_clear_sentence(name):
     z[7, 2] = np.inf
     with pytest.raises(InputError, match="training has diverged"):
         SAMPLERS[name].fit(z)
-    with pytest.raises(InputError, match=r"come as an array \(n, z_dim\)"):
+    with pytest.raises(InputError, match=r"as an array of numbers \(n, d\); this is of the shape \(6,\)"):
         SAMPLERS[name].fit(z[0])
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_too_few_points_get_one_clear_sentence(name):
-    with pytest.raises(InputError, match=r"needs at least \d+ z-points, here are 0; encode more images"):
+    with pytest.raises(InputError, match=r"needs at least \d+ rows of z\w*, here are 0; take more"):
         SAMPLERS[name].fit(np.empty((0, 6)))
 
 
 @pytest.mark.parametrize("name", [*ABOUT_NORMAL, "zero_mean", "mixture", "bootstrap"])
 def test_equal_points_get_one_clear_sentence(name):
-    with pytest.raises(InputError, match="All z-points are the same point"):
+    with pytest.raises(InputError, match="all rows are the same"):
         SAMPLERS[name].fit(np.ones((200, 6)))
 
 
 @pytest.mark.parametrize("name", ["mixture", "bootstrap"])
 def test_a_mixture_names_the_points_that_it_needs(name):
     with pytest.raises(
-        InputError, match="A mixture of 10 components needs at least 100 z-points, here are 99"
+        InputError, match="A mixture of 10 components needs at least 100 rows of z_points, here are 99"
     ):
         SAMPLERS[name].fit(correlated_points(99))
 

@@ -132,7 +132,7 @@ def test_density_and_coverage_of_real_images_copies_and_strangers():
 
 
 def test_balls_need_enough_real_images():
-    with pytest.raises(InputError, match="more than 5 real images, here are 5"):
+    with pytest.raises(InputError, match="at least 6 rows of reference, here are 5"):
         scores.neighbour_density(normal(0, n=20), normal(1, n=5))
 
 

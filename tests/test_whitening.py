@@ -36,9 +36,9 @@ def test_fewer_points_than_dimensions_keep_to_their_plane():
 @pytest.mark.parametrize(
     ("z", "message"),
     [
-        (np.ones((1, 4)), "A covariance needs at least 2 z-points, here are 1; encode more images"),
-        (np.ones((9, 4)), "All z-points are the same point"),
-        (np.ones(4), r"come as an array \(n, z_dim\), this one has the shape \(4,\)"),
+        (np.ones((1, 4)), "at least 2 rows of z, here are 1"),
+        (np.ones((9, 4)), "all rows are the same"),
+        (np.ones(4), r"as an array of numbers \(n, d\); this is of the shape \(4,\)"),
         (np.full((9, 4), np.nan), "training has diverged"),
     ],
 )

@@ -15,8 +15,10 @@ from threadpoolctl import threadpool_limits
 
 from helpers.files import InputError
 from helpers.latent.neighbours import nearest_rows
+from helpers.latent.pieces import asks, require_array
 
 ISLAND_NEIGHBOURS = 20  # each point of a map is joined to so many others
+MOST_CELLS = 10**7  # of a map: 80 MB
 SMALLEST_SPREAD = 1e-12  # of an effect size's denominator, so that equal numbers have the effect 0
 
 Elbow = namedtuple("Elbow", "clusters strength")  # the number of clusters there, and how pronounced it is
@@ -29,15 +31,22 @@ def k_means(n_clusters, seed, n_init=3):
     return MiniBatchKMeans(n_clusters, batch_size=1024, n_init=n_init, random_state=seed)
 
 
+def require_clusters(points, n_clusters):
+    """Raise InputError unless k-means can make so many clusters of points (n, d)."""
+    if not 1 <= n_clusters <= len(points):
+        raise InputError(f"{n_clusters:g} clusters cannot be made of {len(points)} points; ask for fewer.")
+
+
+@asks(z="n d")
 def inertia_curve(z, cluster_counts, seed=1):
     """Inertia (k,), the sum of squared distances to the nearest centre, for k cluster counts (XIII-028)."""
-    if max(cluster_counts) > len(z):
-        raise InputError(f"{max(cluster_counts)} clusters cannot be made of {len(z)} points; ask for fewer.")
+    require_clusters(z, max(cluster_counts))
     # Within one run of k-means on small batches, threads wait for each other longer than they compute.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.array(list(pool.map(lambda count: k_means(count, seed, 1).fit(z).inertia_, cluster_counts)))
 
 
+@asks(cluster_counts="k>=2, positive, ascending", inertias="k, positive")
 def elbow(cluster_counts, inertias):
     """`Elbow`: where an inertia curve lies farthest below the line between its ends, on log-log axes.
 
@@ -50,23 +59,31 @@ def elbow(cluster_counts, inertias):
     return Elbow(int(cluster_counts[depth.argmax()]), float(depth.max()))
 
 
+@asks(z="n>=3 d, varied")
 def silhouette(z, n_clusters, seed=1, sample=2000):
     """Mean silhouette of `n_clusters` clusters of k-means in z (n, d), over `sample` points.
 
     1: far from the next cluster, 0: between two; up to 0.25: no structure. Kaufman, Rousseeuw 1990; XIII-041.
     """
-    labels = k_means(n_clusters, seed).fit_predict(z)
-    return float(silhouette_score(z, labels, sample_size=min(sample, len(z)), random_state=seed))
+    require_clusters(z, n_clusters)
+    labels, sample = k_means(n_clusters, seed).fit_predict(z), min(sample, len(z))
+    if not 1 < len(np.unique(labels)) < sample:
+        raise InputError(f"k-means finds no two clusters of several points among {sample} points; take more.")
+    return float(silhouette_score(z, labels, sample_size=sample, random_state=seed))
 
 
+@asks(points="n d", labels="n, integers too")
 def kmeans_recovery(points, labels, seed=1):
     """How well k-means, told their number, finds the groups `labels` (n,) of points (n, d) again.
 
     Adjusted Rand index (Hubert and Arabie 1985): 1 wholly, 0 as by chance. For XIII-032.
     """
-    return float(adjusted_rand_score(labels, k_means(labels.max() + 1, seed).fit_predict(points)))
+    n_clusters = int(labels.max()) + 1
+    require_clusters(points, n_clusters)
+    return float(adjusted_rand_score(labels, k_means(n_clusters, seed).fit_predict(points)))
 
 
+@asks(points2d="n>=3 2")
 def empty_share(points2d, points_per_cell):
     """Share of empty cells within the convex hull of the points (n, 2).
 
@@ -75,6 +92,8 @@ def empty_share(points2d, points_per_cell):
     """
     hull = ConvexHull(points2d)
     side = np.sqrt(hull.volume * points_per_cell / len(points2d))  # volume: the area, in the plane
+    if np.ptp(points2d, axis=0).prod() > MOST_CELLS * side**2:
+        raise InputError("The points lie nearly on one line; empty_share asks for points that fill a plane.")
     extremes = zip(points2d.min(axis=0), points2d.max(axis=0), strict=True)
     edges = [np.arange(low, high + side, side) for low, high in extremes]
     counts, *_ = np.histogram2d(*points2d.T, bins=edges)
@@ -83,6 +102,7 @@ def empty_share(points2d, points_per_cell):
     return float(np.mean(counts[inside] == 0))
 
 
+@asks(points2d="n>=2 2")
 def islands(points2d, n_neighbours=ISLAND_NEIGHBOURS):
     """`Islands` of a map (n, 2): groups of points beside the largest one, each cut off from all others.
 
@@ -95,6 +115,7 @@ def islands(points2d, n_neighbours=ISLAND_NEIGHBOURS):
     return Islands(len(sizes), float(sizes.sum() / len(points2d)))
 
 
+@asks(points="n d", embedding="n e")
 def neighbour_preservation(points, embedding, n_neighbours=10, sample=1000, seed=1):
     """Mean share of each point's nearest neighbours in points (n, d) that are so in embedding (n, 2) too.
 
@@ -106,6 +127,7 @@ def neighbour_preservation(points, embedding, n_neighbours=10, sample=1000, seed
     return float((before[:, :, None] == after[:, None, :]).sum(axis=(1, 2)).mean() / n_neighbours)
 
 
+@asks(points="n>=2 d", embedding="n e")
 def neighbour_distance(points, embedding, sample=1000, seed=1):
     """Distance in `points` (n, d) of nearest neighbours in `embedding` (n, 2), over that of random pairs.
 
@@ -116,9 +138,13 @@ def neighbour_distance(points, embedding, sample=1000, seed=1):
     rows, others = rng.permutation(len(points))[:sample], rng.permutation(len(points))[:sample]
     nearest = nearest_rows(embedding, rows, 1)[:, 0]
     near, random = (np.linalg.norm(points[rows] - points[mates], axis=1) for mates in (nearest, others))
-    return float(np.median(near) / np.median(random[rows != others]))
+    typical = np.median(random[rows != others]) if np.any(rows != others) else 0
+    if not typical > 0:
+        raise InputError("Half of all pairs of points are at one place; take more, or other, points.")
+    return float(np.median(near) / typical)
 
 
+@asks(points="n>=2 d", embedding="n e")
 def distance_correlation(points, embedding, pairs=10_000, seed=1):
     """Spearman's rank correlation between distances in `points` (n, d) and in `embedding` (n, 2).
 
@@ -126,9 +152,13 @@ def distance_correlation(points, embedding, pairs=10_000, seed=1):
     """
     one, other = np.random.default_rng(seed).integers(len(points), size=(2, pairs))
     distances = [np.linalg.norm(space[one] - space[other], axis=1) for space in (points, embedding)]
-    return float(spearmanr(*(d[one != other] for d in distances)).statistic)
+    distances = [d[one != other] for d in distances]
+    for of_pairs in distances:
+        require_array(of_pairs, "p>=2, varied", "distance_correlation", "distances")
+    return float(spearmanr(*distances).statistic)
 
 
+@asks(reference="n d, varied", embedding="n d, varied")
 def align(reference, embedding):
     """Shift, scale, rotate and, if need be, mirror `embedding` (n, d) onto `reference` (n, d): `Aligned`.
 
@@ -138,6 +168,7 @@ def align(reference, embedding):
     return Aligned(one, other, float(1 - disparity))
 
 
+@asks(embedding="n e", attributes="n a, 0/1, integers too")
 def attribute_contrasts(embedding, attributes, n_neighbours=10):
     """Correlation (a,) of each attribute (n, a), 0/1, with its mean over a point's neighbours in a map.
 
@@ -149,6 +180,7 @@ def attribute_contrasts(embedding, attributes, n_neighbours=10):
     return (own * around).sum(axis=0) / np.where(scale > 0, scale, 1)
 
 
+@asks(values="n>=2", surrogate_values="m>=2")
 def effect_size(values, surrogate_values):
     """Difference of the means in units of the pooled spread (standard deviation) over repetitions.
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from helpers.files import InputError
-from helpers.latent.pieces import covariance_about, map_rows, require_finite, require_points, row_lengths
+from helpers.latent.pieces import CONSTANT, asks, covariance_about, map_rows, require_array, row_lengths
 
 SMALLEST_VARIANCE = 1e-9  # of the first component's: less is rounding, as beyond n − 1 components of n points
 OffDiagonal = namedtuple("OffDiagonal", "mean largest share_above")  # share above a threshold
@@ -29,6 +29,7 @@ class Normal(NamedTuple):
     axes: np.ndarray
 
 
+@asks(z="n>=2 d, varied")
 def fit_pca(z, *others):
     """Principal components of z-points (n, d), by the eigenvectors of their covariance matrix.
 
@@ -36,15 +37,15 @@ def fit_pca(z, *others):
     component's entry of largest magnitude is positive, so that signs do not depend on the machine. With
     n <= d points only n − 1 components have a variance. Source: IX-028 to IX-033.
     """
-    clouds = z, *others
+    clouds = z, *(require_array(cloud, f"* {z.shape[1]}", "fit_pca", "others") for cloud in others)
     mean = sum(cloud.sum(axis=0, dtype=np.float64) for cloud in clouds) / sum(map(len, clouds))
-    require_finite(mean)
     values, vectors = np.linalg.eigh(covariance_about(mean, *clouds))
     values, components = values[::-1].clip(0), vectors.T[::-1]
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
     return Pca(mean, components * np.sign(largest), values, values / values.sum())
 
 
+@asks(z="* pca.mean")
 def transform_pca(pca, z, n_components=None):
     """Coordinates (n, n_components), float32, of z-points (n, d) along the first principal components."""
     components, mean = pca.components[:n_components].astype(np.float32), pca.mean.astype(np.float32)
@@ -71,13 +72,11 @@ def fit_normal(z_points, *others):
     With `others`, further points (m, d), that of all together. A singular covariance, as that of n <= d
     points, leaves r < d axes: draws stay in the plane of the points. InputError if all points are the same.
     """
-    require_points(z_points, 2, "A covariance")
-    if np.all(z_points == z_points[0]):
-        raise InputError("All z-points are the same point, so they have no covariance; encode other images.")
     pca = fit_pca(z_points, *others)
     return Normal(pca.mean, principal_axes(pca))
 
 
+@asks(z_points="* normal.mean")
 def whiten(normal, z_points):
     """Coordinates (n, r), float32, of z_points (n, d) along principal axes, in standard deviations.
 
@@ -87,18 +86,21 @@ def whiten(normal, z_points):
     return map_rows(lambda rows: (rows - normal.mean) @ directions, z_points, len(normal.axes))
 
 
+@asks(coordinates="* normal.axes")
 def unwhiten(normal, coordinates, dtype=np.float32):
     """z-vectors (n, d), float32, calculated in `dtype`, at coordinates (n, r) in standard deviations."""
     axes, mean = normal.axes.astype(dtype), normal.mean.astype(dtype)
     return map_rows(lambda rows: rows.astype(dtype) @ axes + mean, coordinates, len(mean))
 
 
+@asks(z_points="* normal.mean")
 def mahalanobis_distances(normal, z_points):
     """Mahalanobis distances (n,), float64, of z_points (n, d) from the mean, in little memory."""
     directions = _whitening(normal)
     return row_lengths(lambda rows: (rows - normal.mean) @ directions, z_points)
 
 
+@asks(white="n r")
 def squared_distances(white):
     """Squared Mahalanobis distances (n,), float64, of whitened points (n, r) from their mean."""
     return np.einsum("nr,nr->n", white, white, dtype=np.float64)
@@ -109,25 +111,22 @@ def _whitening(normal):
     return (normal.axes / np.square(normal.axes).sum(axis=1, keepdims=True)).T
 
 
+@asks(z="n>=3 d>=2, all varied")
 def pearson_matrix(z):
     """Means (d,), standard deviations (d,) and Pearson's rho (d, d) of the components of z (n, d)."""
-    if len(z) < 3 or z.shape[1] < 2:
-        raise InputError(f"Correlations need at least 3 points of 2 components; here are {z.shape}.")
     mean = z.mean(axis=0, dtype=np.float64)
-    require_finite(mean)
-    constant = np.flatnonzero(np.ptp(z, axis=0) == 0)
-    if len(constant):
-        raise InputError(f"Component {constant[0]} has the same value in all z-points; leave it out.")
     covariance = covariance_about(mean, z)
     sigma = np.sqrt(np.diag(covariance))
     return mean, sigma, covariance / np.outer(sigma, sigma)
 
 
+@asks(matrix="d d")
 def off_diagonal(matrix):
     """Entries (d(d − 1)/2,) above the diagonal of a symmetric matrix (d, d)."""
     return matrix[np.triu_indices(len(matrix), 1)]
 
 
+@asks(matrix="d>=2 d")
 def off_diagonal_statistics(matrix, threshold=0.3):
     """Magnitudes beside the diagonal of a matrix (d, d), d > 1, in three numbers. For VIII-012, IX-034."""
     sizes = np.abs(off_diagonal(matrix))
@@ -141,15 +140,19 @@ def strongest_pairs(matrix, number):
     return np.stack(np.triu_indices(len(matrix), 1), axis=1)[order], correlations[order]
 
 
+@asks(y="n>=2 d, all varied")
 def size_correlations(y):
     """Pearson's rho (d, d) of the distances |y_j − mean_j| of the components of y (n, d) from their means.
 
     0 off the diagonal for independent components; above 0 where points far out along one axis tend to be far
     out along the other, even if the components themselves are uncorrelated. For VIII-020, VIII-022.
     """
-    return np.corrcoef(np.abs(y - y.mean(axis=0, dtype=np.float64)), rowvar=False)
+    sizes = np.abs(y - y.mean(axis=0, dtype=np.float64))
+    require_array(sizes, "n d, all varied", "size_correlations", "distances")
+    return np.atleast_2d(np.corrcoef(sizes, rowvar=False))
 
 
+@asks(y="n>=4 d, all varied")
 def distance_correlations(y):
     """Squared distance correlation (d, d) of all pairs of components of y (n, d), not biased by a small n.
 
@@ -160,6 +163,8 @@ def distance_correlations(y):
     centred = [_u_centred(squareform(pdist(column[:, None]))) for column in y.T.astype(np.float64)]
     products = np.array([[np.vdot(one, other) for other in centred] for one in centred])
     spread = np.sqrt(np.diag(products))
+    if (spread <= CONSTANT * len(y) * np.ptp(y, axis=0)).any():
+        raise InputError("A component is the same in all points but one; leave it out.")
     return products / np.outer(spread, spread)
 
 

@@ -7,7 +7,7 @@ from scipy.special import erf
 
 from helpers.files import InputError
 from helpers.latent.marginals import number_densities
-from helpers.latent.pieces import require_finite, row_slices
+from helpers.latent.pieces import asks, row_slices
 
 INTERVAL = 0.25  # width of the posts' number densities of z (VIII-031)
 FIT_STEPS = 100  # most steps of a Gaussian fit; ten are usual
@@ -16,12 +16,14 @@ MOST_WIDENING = 3  # times the standard deviation: the largest sigma of a fit, f
 GaussianFits = namedtuple("GaussianFits", "centre sigma amplitude r_squared")  # each float64 (z_dim,)
 
 
+@asks(z="n d")
 def fit_gaussians(z, width):
     """Least-squares Gaussian amplitude · exp(−(x − centre)² / 2 sigma²) of each component's number density.
 
     Returns `GaussianFits`. z is (n, d); x are the centres of intervals of `width` as in `number_densities`.
     All d components are fitted at once. r_squared is the share of the counts' variance over the intervals
-    that the curve explains: 1 for a Gaussian without noise, clearly less for two peaks or few points. A sigma
+    that the curve explains: 1 for a Gaussian without noise, clearly less for two peaks or few points, 0 for
+    equal counts. A sigma
     is at least `width` / 4: nothing narrower is resolved. Source: CII-022 to CII-034, VIII-010.
     """
     centres, counts = number_densities(z, width)
@@ -31,11 +33,12 @@ def fit_gaussians(z, width):
     x, y = offsets / spread, counts / peak  # so that all fits start at amplitude 1, centre 0, sigma 1
     amplitude, centre, log_sigma = levenberg_marquardt(x, y, np.log(width / 4 / spread))
     residual = np.square(y - gaussian(x, amplitude, centre, log_sigma)).sum(axis=0)
+    variation = np.square(y - y.mean(axis=0)).sum(axis=0)
     return GaussianFits(
         centre=mean + centre * spread,
         sigma=np.exp(log_sigma) * spread,
         amplitude=amplitude * peak,
-        r_squared=1 - residual / np.square(y - y.mean(axis=0)).sum(axis=0),
+        r_squared=1 - np.divide(residual, variation, out=np.ones_like(variation), where=variation > 0),
     )
 
 
@@ -90,6 +93,7 @@ def off_centre_components(fits, factor=1.0):
     return indices[np.argsort(-np.abs(fits.centre[indices]), kind="stable")]
 
 
+@asks(z="n d")
 def largest_deviations(z, fits=None):
     """Largest distance of a component of each z-point (n, d) from its centre, in FWHM: float64 (n,).
 
@@ -102,9 +106,7 @@ def largest_deviations(z, fits=None):
         raise InputError(f"Gaussians describe {len(fits.centre)} components, the z-points have {z.shape[1]}.")
     widths = 2 * half_width(fits.sigma)
     pieces = (np.abs(z[rows] - fits.centre) / widths for rows in row_slices(len(z)))
-    deviations = np.concatenate([piece.max(axis=1) for piece in pieces])
-    require_finite(deviations)
-    return deviations
+    return np.concatenate([piece.max(axis=1) for piece in pieces])
 
 
 def trim_outliers(z, fact, fits=None):

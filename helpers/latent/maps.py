@@ -12,6 +12,7 @@ import numpy as np
 
 from helpers.files import InputError, keep_arrays, load_array, sha256_of_arrays
 from helpers.latent.covariance import fit_pca, transform_pca
+from helpers.latent.pieces import asks, require_array
 from helpers.reporting import LiveReport
 
 REPORT_EVERY = 50  # t-SNE iterations between two reports
@@ -25,6 +26,7 @@ STANDARD = {"perplexity": 30, "early_exaggeration": 12}  # XIII-033
 SECOND = {"perplexity": 10, "early_exaggeration": 16}  # the posts' other set: CII-048, XIII-034
 
 
+@asks(points="n d>=2, varied")
 def embed_tsne(points, perplexity=30, early_exaggeration=12, seed=1, iterations=ITERATIONS, report=None):
     """t-SNE map (n, 2), float32, of points (n, d), by openTSNE: exact neighbours, repulsion through an FFT.
 
@@ -70,9 +72,8 @@ def embed_tsne(points, perplexity=30, early_exaggeration=12, seed=1, iterations=
 
 def start_map(points, seed):
     """Map (n, 2), float32, that t-SNE starts with: the first two principal components, tiny and jittered."""
-    if (points == points[0]).all():
-        raise InputError("t-SNE cannot arrange points that are all the same.")
     start = transform_pca(fit_pca(points), points, 2)
+    require_array(start, "n 2, varied", "t-SNE", "principal components")
     start /= start[:, 0].std()
     start += START_JITTER * np.random.default_rng(seed).standard_normal(start.shape, dtype=np.float32)
     start *= START_SPREAD
@@ -92,6 +93,7 @@ def embed_all(wanted, folder, settings=STANDARD, seed=1):
     few points, which use one processor each, are made side by side. `settings` are options of `embed_tsne`,
     which also says when InputError is raised. Source: XIII-033, XIII-034.
     """
+    wanted = {name: require_array(points, "n d", "t-SNE", name) for name, points in wanted.items()}
     report, started, at_work, stopped = LiveReport(), time.monotonic(), {}, threading.Event()
 
     def embed(name):

@@ -8,12 +8,14 @@ from scipy.special import gammaln
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 
-from helpers.latent.pieces import row_lengths, row_slices
+from helpers.files import InputError
+from helpers.latent.pieces import asks, require_array, row_lengths, row_slices
 
 TWO_NN_KEPT = 0.9  # share of points whose ratio is fitted: the largest ratios scatter most (Facco et al.)
 VOID_GRID = 200  # positions along each side of a square at which its emptiness is looked at
 
 
+@asks(queries="* d, integers too", points="n d, integers too")
 def nearest_distances(queries, points):
     """Distance of each query (m, d) to the nearest of `points` (n, d): float32 (m,)."""
     queries, nearest = queries.astype(np.float32, copy=False), np.full(len(queries), np.inf, dtype=np.float32)
@@ -26,6 +28,7 @@ def nearest_distances(queries, points):
 
 def nearest_rows(points, rows, n_neighbours):
     """Row numbers (len(rows), n_neighbours) of the points nearest to those of `rows`, themselves left out."""
+    points = require_array(points, f"n>={n_neighbours + 1} d", "nearest_rows", "points")
     search = NearestNeighbors(n_neighbors=n_neighbours + 1).fit(points)
     found = search.kneighbors(points[rows], return_distance=False)
     own = found == rows[:, None]
@@ -35,11 +38,13 @@ def nearest_rows(points, rows, n_neighbours):
 
 def neighbour_distances(points, n_neighbours):
     """Ascending distances (n, n_neighbours) of points (n, d) to their nearest others, without duplicates."""
+    points = require_array(points, f"n>={n_neighbours + 1} d", "neighbour_distances", "points")
     search = NearestNeighbors(n_neighbors=n_neighbours).fit(points)
     distances = search.kneighbors()[0].astype(np.float64)
     return distances[distances[:, 0] > 0]
 
 
+@asks(points="n>=3 d")
 def two_nn_dimension(points):
     """Intrinsic dimension of points (n, d) from the ratio of the distances to the two nearest neighbours.
 
@@ -50,6 +55,8 @@ def two_nn_dimension(points):
     ratios = np.sort(np.log(distances[:, 1] / distances[:, 0]))
     kept = ratios[: int(TWO_NN_KEPT * len(ratios))]
     share = np.arange(1, len(kept) + 1) / len(ratios)
+    if not kept.any():
+        raise InputError("The two nearest neighbours are equally far from all points; take other points.")
     return float(-np.log(1 - share) @ kept / (kept @ kept))
 
 
@@ -60,7 +67,10 @@ def levina_bickel_dimension(points, n_neighbours=20):
     the inverse averaging of MacKay and Ghahramani 2005; for CII-069.
     """
     distances = neighbour_distances(points, n_neighbours)
-    return float(1 / np.log(distances[:, -1:] / distances[:, :-1]).mean())
+    logs = np.log(distances[:, -1:] / distances[:, :-1])
+    if not logs.any():
+        raise InputError("All neighbours are equally far from all points; take other points.")
+    return float(1 / logs.mean())
 
 
 def count_regions(points, neighbour_counts):
@@ -68,7 +78,8 @@ def count_regions(points, neighbour_counts):
 
     1: all hang together. Few neighbours break up any cloud: compare with a surrogate. For VIII-005.
     """
-    n, most = len(points), max(neighbour_counts)
+    most = max(neighbour_counts)
+    n = len(points := require_array(points, f"n>={most + 1} d", "count_regions", "points"))
     nearest, regions = NearestNeighbors(n_neighbors=most).fit(points).kneighbors(return_distance=False), []
     for k in neighbour_counts:
         joined = csr_array((np.ones(n * k), nearest[:, :k].ravel(), k * np.arange(n + 1)), (n, n))
@@ -76,6 +87,7 @@ def count_regions(points, neighbour_counts):
     return regions
 
 
+@asks(points="n>=2 d, varied")
 def density_between_halves(points, seed=1):
     """Density half-way between the two halves of a cloud (n, d), relative to that at the halves' centres.
 
@@ -86,9 +98,12 @@ def density_between_halves(points, seed=1):
     first, second = KMeans(2, n_init=3, random_state=seed).fit(points).cluster_centers_
     along = (points - first) @ (second - first) / np.sum((second - first) ** 2)  # 0 and 1 at the centres
     at_first, between, at_second = (np.mean(np.abs(along - place) < 0.1) for place in (0, 0.5, 1))
+    if not at_first + at_second:
+        raise InputError("No points lie near the centres of the two halves; take more points.")
     return float(2 * between / (at_first + at_second))
 
 
+@asks(z="n>=2 d, all varied")
 def log10_volume_share(z, share=0.95):
     """How much of the box between the extremes of z (n, d) an ellipsoid fills at most: decimal logarithm.
 
@@ -103,11 +118,13 @@ def log10_volume_share(z, share=0.95):
     return float(min((log_unit_ball + log_axes.sum()) / np.log(10), 0))
 
 
+@asks(points2d="* 2")
 def window(points2d, half_side, centre=(0, 0)):
     """Mask (n,) of the points (n, 2) in the square of `half_side` about `centre` (CII-065)."""
     return maximum_norm(points2d, centre) <= half_side
 
 
+@asks(points2d="n 2")
 def widen_window(points2d, half_side, wanted=200, centre=(0, 0)):
     """Smallest half side >= `half_side` of a square about `centre` that holds `wanted` points, or all."""
     distances = np.sort(maximum_norm(points2d, centre))
@@ -119,6 +136,7 @@ def maximum_norm(points2d, centre):
     return np.abs(points2d - np.asarray(centre)).max(axis=1)
 
 
+@asks(points2d="n 2")
 def clark_evans(points2d, half_side, centre=(0, 0)):
     """Nearest-neighbour ratio of the points in a square: 1 for complete spatial randomness.
 
@@ -134,6 +152,7 @@ def clark_evans(points2d, half_side, centre=(0, 0)):
     return float(2 * distances.mean() * np.sqrt(len(inside)) / (2 * half_side))
 
 
+@asks(points2d="n 2", radii="m, positive")
 def ripley_l(points2d, radii, half_side, centre=(0, 0)):
     """Ripley's L(r) − r, (len(radii),), of the points in a square: 0 for complete spatial randomness.
 
@@ -148,6 +167,7 @@ def ripley_l(points2d, radii, half_side, centre=(0, 0)):
     return np.sqrt(pairs * (2 * half_side) ** 2 / len(inside) ** 2 / np.pi) - radii
 
 
+@asks(points2d="n 2")
 def void_share(points2d, half_side, centre=(0, 0)):
     """Share of a square's area farther than 1 / (2 √density) from all points (n, 2).
 
@@ -163,6 +183,7 @@ def void_share(points2d, half_side, centre=(0, 0)):
     return float((cKDTree(points2d).query(positions)[0] > half_side / np.sqrt(len(inside))).mean())
 
 
+@asks(points2d="n>=3 2")
 def largest_empty_circles(points2d, half_side, count, centre=(0, 0)):
     """Centres (m, 2) and radii (m,) of the largest circles without a point, largest first, m <= `count`.
 
@@ -170,7 +191,7 @@ def largest_empty_circles(points2d, half_side, count, centre=(0, 0)):
     of points2d (n, 2) keep circles empty. The candidates are the corners of the Voronoi cells. For CII-075.
     """
     corners = Voronoi(points2d).vertices
-    corners = corners[window(corners, half_side, centre)]
+    corners = corners[maximum_norm(corners, centre) <= half_side]
     radii = cKDTree(points2d).query(corners)[0]
     order = np.argsort(-radii, kind="stable")
     chosen = []
@@ -183,11 +204,13 @@ def largest_empty_circles(points2d, half_side, count, centre=(0, 0)):
     return corners[chosen], radii[chosen]
 
 
+@asks(points2d="n>=3 2, all varied")
 def core_radii(points2d, n_sectors=8):
     """Median distance from the mean in each of n equal sectors of the whitened plane: (n_sectors,).
 
     All equal where the contours are ellipses, whatever their shape and angle, since the covariance is taken
-    out first; a square's are longer at its corners. The first sector lies about the second axis. VIII-016.
+    out first; a square's are longer at its corners. The first sector lies about the second axis. NaN where a
+    sector holds no point. VIII-016.
     """
     centred = points2d - points2d.mean(axis=0, dtype=np.float64)
     inverse = np.linalg.inv(np.cov(centred, rowvar=False))

@@ -1,29 +1,130 @@
 """Work on many points piece by piece, so that float64 and intermediate results take little memory."""
 
+import functools
+import inspect
+import re
+from operator import attrgetter
+from types import SimpleNamespace
+
 import numpy as np
+from scipy.spatial import QhullError
 
 from helpers.files import InputError
 
 CHUNK_ROWS = 8192  # points that are worked on at once: 16 MB in float64 at 256 dimensions
+SMALLEST, LARGEST = 1e-15, 1e15  # sizes between which squares, in float32 too, neither vanish nor overflow
+CONSTANT = 1e-12  # of a component's magnitude: a smaller spread is rounding
 
 
-def require_points(z, fewest, purpose):
-    """Raise InputError unless z (n, d) is finite and n >= `fewest`; `purpose` says what needs so many."""
-    if np.ndim(z) != 2:
-        raise InputError(f"z-points come as an array (n, z_dim), this one has the shape {np.shape(z)}.")
-    if len(z) < fewest:
-        raise InputError(
-            f"{purpose} needs at least {fewest} z-points, here are {len(z)}; encode more images."
+def varying(array):
+    """Mask (d,) of the components of an array (n, d) that have more than one value, but for rounding."""
+    low, high = array.min(axis=0), array.max(axis=0)
+    return high - low > np.maximum(CONSTANT * np.maximum(np.abs(low), np.abs(high)), SMALLEST)
+
+
+CONDITIONS = {  # of arrays: where they hold, and what is wrong where they do not
+    "varied": (lambda a: varying(a[:2]).any() or varying(a).any(), "all rows are the same; take others."),
+    "all varied": (varying, "component {} has the same value in all rows; leave it out."),
+    "positive": (lambda a: a > 0, "value {} is not positive."),
+    "ascending": (lambda a: np.diff(a) > 0, "value {} is not below the next one; sort them."),
+    "0/1": (lambda a: (a == 0) | (a == 1), "value {} is neither 0 nor 1."),
+}
+
+
+def asks(**specifications):
+    """Decorator: the named arguments are arrays as specified, or InputError says what is missing.
+
+    A specification names axes, then conditions, such as "n>=2 d, varied". A letter stands for one size in
+    all arguments, at least 1 or what `>=` says; a number for itself, * for any size, `pca.mean` for the
+    length of that field of the argument `pca`; "d or n d" are one axis or two. The conditions are CONDITIONS,
+    and "integers too", which leaves integers what they are. None is passed on where it is the default.
+    """
+
+    def decorate(function):
+        signature, purpose = inspect.signature(function), function.__name__
+
+        @functools.wraps(function)
+        def checked(*args, **kwargs):
+            given, sizes = signature.bind(*args, **kwargs), {}
+            fields = SimpleNamespace(**given.arguments)
+            for name, specification in specifications.items():
+                value = given.arguments.get(name)
+                if value is None and signature.parameters[name].default is None:
+                    continue
+                for field in re.findall(r"\w+\.\w+", specification):
+                    sizes[field] = len(attrgetter(field)(fields))
+                given.arguments[name] = require_array(value, specification, purpose, name, sizes)
+            try:
+                return function(*given.args, **given.kwargs)
+            except (np.linalg.LinAlgError, QhullError) as error:
+                raise InputError(
+                    f"{purpose} cannot use points that span fewer dimensions than they have components; take "
+                    "more points or leave components out."
+                ) from error
+
+        return checked
+
+    return decorate
+
+
+def require_array(values, specification, purpose, name="z_points", sizes=None):
+    """`values` as an array of finite numbers that meets a specification as in `asks`, else InputError.
+
+    float32 and float64 stay as they are, and are not copied; other numbers and lists become float64. In
+    messages `purpose` asks for them, and `name` is what they are. `sizes`: of the letters known so far.
+    """
+    axes, *conditions = specification.split(", ")
+    array, sizes = _as_numbers(values, "integers too" in conditions), {} if sizes is None else sizes
+    options = [option.split() for option in axes.split(" or ")]
+    fitting = [option for option in options if array is not None and len(option) == array.ndim]
+    if not fitting:
+        shapes = " or ".join(
+            f"({', '.join(axis.partition('>=')[0] for axis in option)})" for option in options
         )
-    require_finite(z)
-
-
-def require_finite(values):
-    """Raise InputError where one of `values` is not a finite number."""
-    if not np.isfinite(values).all():
-        raise InputError(
-            "Some z-points are not finite: the training has diverged; train with a smaller learning rate."
+        here = (
+            f"an object of type {type(values).__name__}" if array is None else f"of the shape {array.shape}"
         )
+        raise InputError(f"{purpose} asks for {name} as an array of numbers {shapes}; this is {here}.")
+    kinds = ("rows", "columns") if array.ndim == 2 else ("values",) * array.ndim
+    for axis, size, kind in zip(fitting[0], array.shape, kinds, strict=True):
+        letter, _, least = axis.partition(">=")
+        wanted = int(letter) if letter.isdigit() else sizes.setdefault(letter, size)
+        if letter != "*" and (size != wanted or size < int(least or 1)):
+            number, advice = (f"at least {least or 1}", "more") if size == wanted else (wanted, "as many")
+            raise InputError(f"{purpose} needs {number} {kind} of {name}, here are {size}; take {advice}.")
+    _require_magnitude(array, purpose, name)
+    for condition in conditions:
+        holds, message = CONDITIONS.get(condition, (np.ones_like, ""))
+        if array.size and not np.all(mask := holds(array)):
+            raise InputError(f"{purpose} cannot use {name}: {message.format(np.argmin(mask))}")
+    return array
+
+
+def _as_numbers(values, integers_too):
+    """Array of floats, or integers, where the values are numbers; else None."""
+    try:
+        array = np.asarray(values)
+        if array.dtype in (np.float32, np.float64) or (integers_too and array.dtype.kind in "iub"):
+            return array
+        return array.astype(np.float64) if array.dtype.kind in "fiubO" else None
+    except (TypeError, ValueError, OverflowError):  # ragged lists, objects, integers of hundreds of digits
+        return None
+
+
+def _require_magnitude(array, purpose, name):
+    """Raise InputError where numbers are not finite, or their squares are not or vanish: in one pass."""
+    if array.dtype.kind != "f" or not array.size:
+        return
+    rows = [np.atleast_1d(array)[part] for part in row_slices(len(np.atleast_1d(array)))]
+    size = np.sqrt(sum(float(np.vdot(piece, piece)) for piece in rows) / array.size)
+    if SMALLEST <= size <= LARGEST or (size < SMALLEST and not array.any()):
+        return
+    if not all(np.isfinite(piece).all() for piece in rows):
+        raise InputError(
+            f"{purpose} cannot use {name} that are not finite; if they are z-points, the training has "
+            "diverged: train with a smaller learning rate."
+        )
+    raise InputError(f"{purpose} cannot use {name} whose squares overflow or vanish; scale them.")
 
 
 def row_slices(n):

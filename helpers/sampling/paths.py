@@ -3,16 +3,19 @@
 import numpy as np
 
 from helpers.files import InputError
+from helpers.latent.pieces import asks, require_array
 
 SMALLEST_SINE = 1e-6  # of the angle between two directions: below, no single arc leads from one to the other
 
 
+@asks(start="d or m d", end="d or m d", shares="m")
 def interpolate_linear(start, end, shares):
     """Points (m, d), float32, at `shares` (m,) of the line between points (d,) or (m, d). XIII-105."""
     shares = np.asarray(shares)[:, None]
     return ((1 - shares) * start + shares * end).astype(np.float32)
 
 
+@asks(start="d or m d", end="d or m d", shares="m")
 def interpolate_spherical(start, end, shares, centre=0.0):
     """Points (m, d), float32, at `shares` (m,) of the arc about `centre` from `start` to `end`, each (d,).
 
@@ -36,12 +39,14 @@ def interpolate_spherical(start, end, shares, centre=0.0):
     return (centre + distances * directions / np.sin(angle)).astype(np.float32)
 
 
+@asks(start="d", ends="2 2", shares="m")
 def line_in_plane(start, plane, ends, shares, pca=None):
     """Straight path (m, d), float32, that changes only two coordinates of `start` (d,).
 
     `plane` names the two components, `ends` (2, 2) their values at shares 0 and 1 of the way; `shares` (m,).
     With `pca` both are those of the principal components, from their mean. Source: post VI.
     """
+    require_array(start, f"d>={max(plane) + 1}", "line_in_plane", "start")
     directions = np.eye(len(start))[list(plane)] if pca is None else pca.components[list(plane)]
     origin = np.zeros(len(start)) if pca is None else pca.mean
     first, last = np.asarray(ends, dtype=np.float64)
@@ -49,11 +54,13 @@ def line_in_plane(start, plane, ends, shares, pca=None):
     return (start + (positions - (start - origin) @ directions.T) @ directions).astype(np.float32)
 
 
+@asks(start="d", direction="d", lengths="m")
 def steps_along(start, direction, lengths):
     """Points (m, d), float32: `start` (d,) moved by `lengths` (m,) times the vector `direction` (d,)."""
     return (start + np.multiply.outer(np.asarray(lengths), direction)).astype(np.float32)
 
 
+@asks(start="d", lengths="m")
 def random_walks(start, lengths, n_directions, rng):
     """Points (n_directions, m, d), float32: `start` (d,) moved by `lengths` (m,) in random directions.
 
@@ -63,6 +70,7 @@ def random_walks(start, lengths, n_directions, rng):
     return np.stack([steps_along(start, direction, lengths) for direction in directions])
 
 
+@asks(z="n d", lengths="n")
 def random_steps(z, lengths, rng):
     """Each z-point (n, z_dim) moved by its length (n,) in a direction drawn evenly from the sphere."""
     directions = rng.standard_normal(z.shape)
@@ -70,6 +78,7 @@ def random_steps(z, lengths, rng):
     return (z + lengths[:, None] * directions).astype(np.float32)
 
 
+@asks(z_points="n d", attributes="n a, 0/1")
 def attribute_vectors(z_points, attributes):
     """Mean z-point with minus mean z-point without each attribute: (a, d), float32.
 

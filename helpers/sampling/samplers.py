@@ -16,7 +16,7 @@ from scipy.special import erf, ndtr, ndtri
 from scipy.stats import chi2
 
 from helpers.latent.covariance import Normal, fit_normal, squared_distances, unwhiten, whiten
-from helpers.latent.pieces import require_points
+from helpers.latent.pieces import asks
 from helpers.latent.surrogates import uniform_box
 from helpers.sampling.mixtures import draw_bootstrap, draw_mixture, fit_bootstrap, fit_mixture
 
@@ -37,21 +37,21 @@ class Sampler(NamedTuple):
         return self.draw(self.fit(z_points), n, rng)
 
 
+@asks(z_points="n d")
 def fit_dimension(z_points):
     """Number of components of z_points (n, z_dim): all that N(0, 1) and one common interval ask for."""
-    require_points(z_points, 1, "The number of components")
     return z_points.shape[1]
 
 
+@asks(z_points="n>=2 d")
 def fit_intervals(z_points, share=INTERVAL_SHARE):
     """Ends (2, d) of the interval that holds the middle `share` (0 to 1) of each component (VIII-008)."""
-    require_points(z_points, 2, "An interval")
     return np.quantile(z_points, [(1 - share) / 2, (1 + share) / 2], axis=0)
 
 
+@asks(z_points="n>=2 d")
 def fit_independent(z_points):
     """Normal distribution with the components' means and variances, and without their correlations."""
-    require_points(z_points, 2, "A variance")
     return Normal(z_points.mean(axis=0, dtype=np.float64), np.diag(z_points.std(axis=0, dtype=np.float64)))
 
 
@@ -135,6 +135,7 @@ def draw_in_ellipses(normal, n, rng, n_std=ELLIPSE_STD, evenly=False):
     return unwhiten(normal, rng.permuted(coordinates.T, axis=1))
 
 
+@asks(coordinates="n r")
 def inside_all_ellipses(coordinates, n_std):
     """Mask (n,) of whitened points (n, r) that lie in the n_std ellipses of all pairs of components.
 
