@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 from helpers.latent.covariance import Normal, fit_normal, squared_distances, unwhiten, whiten
 from helpers.latent.neighbours import nearest_distances
 from helpers.latent.normality import image_scales
-from helpers.latent.pieces import require_array, row_slices
+from helpers.latent.pieces import asks, require_array, row_slices
 
 COMPONENTS = 10  # of a mixture; Ghosh et al. 2020 ('From variational to deterministic autoencoders') take 10
 POINTS_PER_DIMENSION = 10  # z-points of each component, on average, for each dimension of the mixture
@@ -88,6 +88,7 @@ def mixture_gains(fitted, z_points, directions=None):
     return logsumexp(logs, axis=0) + normal_log / 2
 
 
+@asks(z_points="n d")
 def fit_bootstrap(z_points, n_components=COMPONENTS):
     """Smoothed bootstrap of scales and directions of z_points (n, d) within a Gaussian mixture, calibrated.
 
@@ -96,10 +97,10 @@ def fit_bootstrap(z_points, n_components=COMPONENTS):
     the features of a z-point, moves them towards the mean of their component, and adds noise with the
     component's covariance, so much that the features keep theirs. The share of noise is sought such that the
     5 % of draws nearest to a z-point are as far from it as the nearest 5 % of left-out z-points: no closer to
-    copies than new images are. Still about half of the draws have their parent as nearest z-point: it can be
-    traced in the latent space, hardly in images. All noise would be the mixture itself; less keeps more of
-    what normal components do not know. With n <= d points all scales are the same. Source: our own; Silverman
-    and Young 1987 for the smoothed bootstrap.
+    copies than new images are. Still, in 256 dimensions, about half of the draws have their parent as nearest
+    z-point: it can be traced in the latent space, hardly in images. All noise would be the mixture itself;
+    less keeps more of what normal components do not know. With n <= d points all scales are the same. Source:
+    our own; Silverman and Young 1987 for the smoothed bootstrap.
     """
     normal, units = _fit_whole(z_points, n_components)
     features, log_scale = split_scales(whiten(normal, z_points))
