@@ -1,11 +1,14 @@
+import os
 import re
 from base64 import b64decode
 from io import BytesIO
 
+import nbformat
 import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.colors import to_rgb, to_rgba
+from nbclient import NotebookClient
 from PIL import Image
 from scipy.spatial.distance import pdist
 
@@ -161,6 +164,50 @@ def test_notebooks_keep_lines_as_small_pictures_in_their_own_colours():
     for label in ("autoencoder", "surrogate", "post"):
         colour = np.array(to_rgb(style.COLOURS[label])) * 255
         assert np.abs(pixels - colour).max(axis=1).min() < 12
+
+
+KERNEL_CELLS = """\
+from helpers import figures
+
+figures.set_figure_format()
+===
+import numpy as np
+
+figures.plot_curves({"train": ([1, 2], [3, 4])}, "a title", "epoch", "loss (nats)")
+figures.show_sheet({"row": np.full((1, 8, 8, 3), 0.5)}, "faces");"""
+ODD_SETTINGS = """\
+backend: svg
+text.usetex: True
+font.family: No Such Font
+font.size: 31
+figure.facecolor: black
+image.cmap: gray
+"""
+
+
+def run_in_kernel(folder, **variables):
+    """Pictures (MIME type, base64) that a kernel with these environment variables shows, and its stderr."""
+    cells = [nbformat.v4.new_code_cell(source) for source in KERNEL_CELLS.split("===\n")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    resources = {"metadata": {"path": str(folder)}}
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources)
+    environment = {**os.environ, "PYTHONPATH": str(project_root()), **variables}
+    if "MPLBACKEND" not in variables:
+        environment.pop("MPLBACKEND", None)
+    client.execute(env=environment)
+    outputs = [output for cell in notebook.cells for output in cell.outputs]
+    shown = [item for output in outputs for item in output.get("data", {}).items()]
+    pictures = [(kind, content) for kind, content in shown if not kind.startswith("text/")]
+    return pictures, [output.text for output in outputs if output.get("name") == "stderr"]
+
+
+def test_a_kernel_shows_the_same_figures_under_odd_settings_of_matplotlib(tmp_path):
+    expected, errors = run_in_kernel(tmp_path)
+    assert (len(expected), errors) == (2, [])
+    (tmp_path / "matplotlibrc").write_text(ODD_SETTINGS)
+    settings = {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
+    for variables in ({"MPLBACKEND": "Agg"}, settings, {"MPLBACKEND": "TkAgg", **settings}):
+        assert run_in_kernel(tmp_path, **variables) == (expected, [])
 
 
 def test_notebooks_keep_photographs_as_jpeg():

@@ -106,9 +106,15 @@ def make_panels(title, count, columns, panel, margin=(0.3, 0.9), dpi=None, grid=
 
 
 def set_figure_format():
-    """Let notebooks keep figures as `encode_figure` does: GitHub shows no notebook of many megabytes."""
-    set_matplotlib_formats()  # drops IPython's own forms, which would be kept as well
+    """Let notebooks keep figures as `encode_figure` does: GitHub shows no notebook of many megabytes.
+
+    They look the same everywhere: MPLBACKEND and matplotlibrc count no longer. `%matplotlib` afterwards does.
+    """
     shell = InteractiveShell.instance()
+    if hasattr(shell, "kernel"):
+        shell.enable_matplotlib("inline")
+    plt.rcdefaults()  # leaves the backend as it is
+    set_matplotlib_formats()  # drops IPython's own forms, which would be kept as well
     shell.display_formatter.mimebundle_formatter.for_type(Figure, encode_figure)
 
 
