@@ -4,26 +4,27 @@ python -m data_prep.prepare_celeba --images ARCHIVE_OR_FOLDER --out FOLDER
 """
 
 import argparse
-import io
 import sys
+from contextlib import suppress
 
 import numpy as np
 import PIL
-from PIL import Image
 
-from data_prep.packing.decoding import RESIZE_FILTER
-from data_prep.packing.lists import draw_splits, load_list, parse_attributes, parse_partition
-from data_prep.packing.sources import BadImage, find_source, open_reader
+from data_prep.packing.decoding import RESIZE_FILTER, decode
+from data_prep.packing.lists import ForeignList, draw_splits, load_list, parse_attributes, parse_partition
+from data_prep.packing.sources import BadImage, ImageSource, describe_passed, find_source, open_reader
 from data_prep.packing.store import (
     ATTRIBUTES,
     IMAGES,
     JOURNAL,
+    LEFT_OUT,
     MANIFEST,
     NAMES,
     ROWS,
     SPLITS,
     Task,
     check_space,
+    content_of,
     find_whole,
     npy_header,
     open_target,
@@ -42,72 +43,97 @@ from helpers.files import (
 from helpers.reporting import note
 
 SPLIT_NAMES = ("train", "valid", "test")  # of the values 0, 1, 2
+CELEBA_ATTRIBUTE = "5_o_Clock_Shadow"  # a name that no other face data set uses
+CELEBA_NAME = "img_align_celeba"  # of the archive and of the folder in it
 CELEBA_EXTENT = "178×218"  # pixels
 CELEBA_CROP = 148  # pixels, the central square that holds the face
 KEPT = ".images.kept.npy"
 MAX_SIDE = 4096  # pixels
-NOTED = 10  # skipped images and image sizes that are named, of any number
+NOTED = 10  # image sizes that are named, of any number
+NAMED = 5  # images left out that are named, of any number
 
 
 def prepare(
-    images, out, attributes=None, partition=None, crop=148, size=96, limit=None, workers=None, skip_bad=False
+    images, out, attributes=None, partition=None, crop=None, size=96, limit=None, workers=None, strict=None
 ):
     """Pack all images of a zip archive or folder, and what is known of them, into the folder `out`.
 
     Writes images.npy (uint8, n×size×size×3), attributes.npy (int8 0/1, n×40; only with an attribute list),
-    splits.npy (uint8 (n,): 0 train, 1 valid, 2 test; without a partition list a seeded 80/10/10 split),
-    names.txt (one name a line, sorted, in the order of the rows) and, last, manifest.json, which says that
-    all is whole. Does nothing when such a result is there already, and goes on where an interrupted run
-    has stopped.
+    splits.npy (uint8 (n,): 0 train, 1 valid, 2 test; without a partition list, or where one split would be
+    empty, a seeded 80/10/10 split), names.txt (one name a line, sorted, in the order of the rows),
+    left_out.txt (names and reasons, where images were left out) and, last, manifest.json, which says that all
+    is whole. Does nothing when such a result is there already, and goes on where an interrupted run has
+    stopped. A result that was made with lists or a crop given is taken by a later call that gives none.
 
-    `attributes`, `partition`: CelebA's lists; by default those found beside or among the images.
-    `crop`: side of the central square that is cut out, in pixels; 0 for the largest of each image.
+    `attributes`, `partition`: CelebA's lists; by default those found among the images, beside or above them.
+    `crop`: side of the central square that is cut out, in pixels; 0 for the largest of each image; by default
+    148 for CelebA's pictures and 0 for others.
     `limit`: at most so many images, evenly spaced over the sorted names so that the splits keep their shares.
     `workers`: processes; by default one for each processor, at most eight, and this one alone for few images.
-    `skip_bad`: leave out images that cannot be read.
+    `strict`: True refuses images that cannot be read, False leaves them out; by default they are refused in
+    CelebA's archive, which is damaged then, and left out of own photos.
 
     Returns the manifest (a dict). Raises InputError when something that was given cannot be used.
     """
-    check_settings(crop, size, limit, workers)
+    options = {"crop": crop, "attributes": attributes, "partition": partition}
+    given = [name for name, value in options.items() if value is not None]
+    check_settings(crop or 0, size, limit, workers)
     source = find_source(images)
     with open_target(out) as folder:
-        chosen = choose(len(source.names), limit)
         lists = {
             "attributes": load_list("list_attr_celeba", attributes, source),
             "partition": load_list("list_eval_partition", partition, source),
         }
         settings = {
-            "crop": crop,
+            "crop": suggest_crop(source) if crop is None else crop,
             "size": size,
             "filter": RESIZE_FILTER.name,
             "limit": limit,
             "source": source.identity,
             "lists": {kind: table and table.sha256 for kind, table in lists.items()},
         }
-        if manifest := find_whole(folder, settings, skip_bad):
+        chosen = choose(len(source.names), limit)
+        lenient = not (named_celeba(source) if strict is None else strict)
+        advice = "--skip-bad goes on without such images, and what it makes is taken by make too"
+        if strict:
+            advice = "without --strict (with make: STRICT=1) such images are left out"
+        task = Task(source, chosen, settings["crop"], size, lenient, advice)
+        if manifest := find_whole(folder, settings, given, strict, task):
             remove_leftovers(folder)
-            note(f"{shown_path(out)} already holds these {manifest['images']:,} images.")
+            skipped = len(manifest["skipped"])
+            lacking = f" ({skipped:,} were left out, see {LEFT_OUT})" if skipped else ""
+            note(f"{shown_path(out)} already holds these {manifest['images']:,} images{lacking}.")
             return manifest
+        if source.passed:
+            note(f"Passed over: {describe_passed(source.passed)}.")
         columns, labels = label(source.names, chosen, **lists)
         del lists  # their text would take 100 MB for all of CelebA
-        task = Task(source, chosen, crop, size, skip_bad)
-        packed = pack_images(task, folder, settings | {"pillow": PIL.__version__}, workers)
-        report(packed, crop, [source.names[index] for index in chosen])
-        return publish(folder, task, packed, labels, settings | {"attribute_names": columns})
+        key = settings | {"pillow": PIL.__version__, "stamp": source.stamp}
+        packed = pack_images(task, folder, key, workers)
+        celeba = not source.synthetic and CELEBA_ATTRIBUTE in (columns or ())
+        found = {"attribute_names": columns, "synthetic": source.synthetic, "celeba": celeba, "given": given}
+        manifest = publish(folder, task, packed, labels, key | found)
+        report(packed, manifest)
+        return manifest
 
 
 def suggest_crop(images):
     """Side of the central square to cut out, in pixels: 148 for CelebA's pictures, 0 (all of it) for others.
 
-    Judged by the first image; raises InputError when `images` holds none that can be read.
+    Judged by the first image that can be read; raises InputError when `images` holds no images.
     """
-    source = find_source(images)
+    source = images if isinstance(images, ImageSource) else find_source(images)
     with open_reader(source) as read:
-        try:
-            width, height = Image.open(io.BytesIO(read(0))).size
-        except (BadImage, OSError) as error:
-            raise InputError(f"{source.names[0]} in {source.path} cannot be read ({error}).") from error
-    return CELEBA_CROP if f"{width}×{height}" == CELEBA_EXTENT else 0
+        for index in range(len(source.names)):
+            with suppress(BadImage):
+                extent = decode(read(index), 0, 1)[1]
+                return CELEBA_CROP if "×".join(map(str, extent)) == CELEBA_EXTENT else 0
+    return 0
+
+
+def named_celeba(source):
+    """Whether a source has the name of CelebA's archive, or images in a folder of that name."""
+    return CELEBA_NAME in f"{source.path.name}/{source.shared}"
 
 
 def check_settings(crop, size, limit, workers):
@@ -125,23 +151,47 @@ def choose(n, limit):
 
 
 def label(names, chosen, attributes, partition):
-    """Attribute names (or None), and the label files' arrays {file name: (len(chosen), …)}."""
-    labels = {SPLITS: parse_partition(partition, names)[chosen] if partition else draw_splits(len(chosen))}
-    if not attributes:
-        return None, labels
-    columns, values = parse_attributes(attributes, names)
-    return columns, labels | {ATTRIBUTES: values[chosen]}
+    """Attribute names (or None), and the label files' arrays {file name: (len(chosen), …)}.
+
+    Says which of the two lists is not there or not of use, and what follows.
+    """
+    columns, values = parse_found(parse_attributes, attributes, names) or (None, None)
+    splits = parse_found(parse_partition, partition, names)
+    lacking = ["attribute list (list_attr_celeba): there are no attributes"] * (columns is None)
+    lacking += ["partition list (list_eval_partition): the split is random, 80/10/10"] * (splits is None)
+    if lacking:
+        note(f"Found with the images, or up to two folders above, is no {', and no '.join(lacking)}.")
+    if splits is not None and len(kinds := np.unique(splits[chosen])) < len(SPLIT_NAMES):
+        kinds = " and ".join(SPLIT_NAMES[code] for code in kinds)
+        note(f"By the partition list these images are all {kinds}: the split is random instead, 80/10/10.")
+        splits = None
+    labels = {SPLITS: draw_splits(len(chosen)) if splits is None else splits[chosen]}
+    return columns, labels if columns is None else labels | {ATTRIBUTES: values[chosen]}
 
 
-def report(packed, crop, names):
+def parse_found(parse, table, names):
+    """`parse` a list; None where there is none, or it only lies near and names none of the images."""
+    try:
+        return table and parse(table, names)
+    except ForeignList:
+        if table.sure:
+            raise
+        note(f"The list {table.where} names none of these images and is not used.")
+        return None
+
+
+def report(packed, manifest):
     """Say which images were left out, and of which sizes they are if not of CelebA's."""
-    for row in sorted(packed.skipped)[:NOTED]:
-        note(f"Left out: {names[row]} {packed.skipped[row]}")
-    if len(packed.skipped) > NOTED:
-        note(f"Left out: {len(packed.skipped) - NOTED:,} more images, all named in {MANIFEST}")
+    if names := list(manifest["skipped"]):
+        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+        note(
+            f"Left out: {len(names):,} of {len(names) + manifest['images']:,} images, which cannot be used: "
+            f"{', '.join(names[:NAMED])}{more}; {LEFT_OUT} beside the packed images says why, "
+            "--strict (with make: STRICT=1) refuses them."
+        )
     others = {extent: n for extent, n in most_common(packed.sizes).items() if extent != CELEBA_EXTENT}
     if others:
-        count = packed.sizes.total() - packed.sizes[CELEBA_EXTENT]
+        count, crop = packed.sizes.total() - packed.sizes[CELEBA_EXTENT], manifest["crop"]
         most = ", ".join(f"{extent} ({n:,})" for extent, n in others.items())
         cut = f"the central {crop}×{crop} pixels" if crop else "the largest central square"
         note(
@@ -159,15 +209,21 @@ def publish(folder, task, packed, labels, settings):
     """Give the packed files their final names, the manifest last; return the manifest."""
     kept = np.setdiff1d(np.arange(len(task.chosen)), list(packed.skipped))
     if not len(kept):
-        raise InputError(f"None of the {len(task.chosen):,} images of {task.source.path} can be used.")
+        first = f"{task.source.names[task.chosen[0]]} {packed.skipped[0]}"
+        raise InputError(
+            f"None of the {len(task.chosen):,} images of {task.source.path} can be used (first: {first})."
+        )
     names = [task.source.names[index] for index in task.chosen]
     images = folder / ROWS if len(kept) == len(names) else keep_rows(folder, kept, task.size)
     digests = {IMAGES: sha256_of(images)}
-    for name in (MANIFEST, ATTRIBUTES):  # an older result ends here
+    for name in (MANIFEST, ATTRIBUTES, LEFT_OUT):  # an older result ends here
         (folder / name).unlink(missing_ok=True)
     images.replace(folder / IMAGES)
     labels = {name: array[kept] for name, array in labels.items()}
     digests |= save_labels(folder, [names[row] for row in kept], labels)
+    skipped = {names[row]: packed.skipped[row] for row in sorted(packed.skipped)}
+    if skipped:
+        save_text(folder / LEFT_OUT, [f"{name}\t{reason}" for name, reason in skipped.items()])
     splits = {name: int((labels[SPLITS] == code).sum()) for code, name in enumerate(SPLIT_NAMES)}
     manifest = {
         "images": len(kept),
@@ -176,7 +232,8 @@ def publish(folder, task, packed, labels, settings):
         "dtype": "uint8",
         **settings,
         "image_sizes": most_common(packed.sizes),
-        "skipped": {names[row]: packed.skipped[row] for row in sorted(packed.skipped)},
+        "skipped": skipped,
+        "content": content_of(packed.chunks),
         "files": {
             name: {"bytes": (folder / name).stat().st_size, "sha256": digest}
             for name, digest in digests.items()
@@ -189,11 +246,16 @@ def publish(folder, task, packed, labels, settings):
 
 def save_labels(folder, names, labels):
     """Write the names and the label files; return file name → sha256."""
-    with written_whole(folder / NAMES) as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
+    save_text(folder / NAMES, names)
     for name, array in labels.items():
         save_array(folder / name, array)
     return {name: sha256_of(folder / name) for name in (NAMES, *labels)}
+
+
+def save_text(path, lines):
+    """Write lines of text, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
 
 
 def remove_leftovers(folder):
@@ -223,12 +285,23 @@ def parse_arguments(arguments):
     parser.add_argument("--attributes", help="CelebA's attribute list, .txt or .csv; found by itself if near")
     parser.add_argument("--partition", help="CelebA's partition list, .txt or .csv; found by itself if near")
     parser.add_argument(
-        "--crop", type=int, default=148, help="central pixels to keep; 0: as many as possible"
+        "--crop",
+        type=int,
+        help="side of the central square in pixels, 0: the largest; by default 148 for CelebA, else 0",
     )
     parser.add_argument("--size", type=int, default=96, help="side of the packed images in pixels")
     parser.add_argument("--limit", type=int, help="at most so many images, evenly spaced over the names")
     parser.add_argument("--workers", type=int, help="processes; by default one for each processor")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
+    damaged = parser.add_mutually_exclusive_group()
+    damaged.add_argument(
+        "--strict",
+        action="store_true",
+        default=None,
+        help="refuse images that cannot be read; by default only CelebA's are refused, others left out",
+    )
+    damaged.add_argument(
+        "--skip-bad", action="store_false", dest="strict", default=None, help="leave them out, also CelebA's"
+    )
     return parser.parse_args(arguments)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from data_prep.faces.drawing import draw_face, encode_jpeg
 from data_prep.faces.factors import ATTRIBUTES, DISTRIBUTIONS, FACTORS, derive_attributes, draw_factors
+from data_prep.packing.sources import DRAWN_TIME
 from data_prep.workers import map_in_processes
 from helpers.files import InputError, read_json, save_array, shown_path, write_json, written_whole
 from helpers.reporting import note, progress_meter
@@ -22,7 +23,6 @@ PRODUCTS = (ARCHIVE, "factors.npy", *LISTS)
 DRAWING_VERSION = 1  # one more whenever a changed line changes a face; a test holds the bytes of three
 CHUNK = 50  # images that a worker draws at a time
 HEAP = 16 << 20  # bytes
-ENTRY_TIME = (2015, 9, 28, 0, 0, 0)  # one time for all entries, so that the same faces give the same bytes
 TRAIN_SHARE, VALID_SHARE = 0.8, 0.1  # of all images, in this order; the rest is the test split
 MAX_COUNT = 999_999  # names have six digits
 
@@ -80,8 +80,12 @@ def is_whole(out, settings):
     """Whether `out` holds the whole result of these settings.
 
     Until the drawing had a number, sha256 sums of its source files stood there as "drawing": version 1.
+    Damaged settings belong to no result.
     """
-    kept = read_json(out / SETTINGS) or {}
+    try:
+        kept = read_json(out / SETTINGS, dict) or {}
+    except InputError:
+        return False
     if kept.pop("drawing", None):
         kept["drawing_version"] = 1
     return kept == settings and all((out / name).exists() for name in PRODUCTS)
@@ -138,8 +142,8 @@ def write_archive(path, values, workers):
 
 
 def zip_entry(name):
-    """Entry of an image with fixed time, system and rights."""
-    entry = zipfile.ZipInfo(f"img_align_celeba/{name}", ENTRY_TIME)
+    """Entry of an image with fixed time, system and rights, so that the same faces give the same bytes."""
+    entry = zipfile.ZipInfo(f"img_align_celeba/{name}", DRAWN_TIME)
     entry.create_system = 3  # Unix, also when written on Windows
     entry.external_attr = 0o644 << 16
     return entry

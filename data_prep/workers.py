@@ -37,7 +37,8 @@ def map_in_processes(work, items, workers):
                 futures.extend(pool.submit(_work_on, item) for item in islice(items, 1))
         except BrokenProcessPool as error:
             raise InputError(
-                "A worker process was ended, perhaps for lack of memory; start again."
+                "A worker process was ended, perhaps for lack of memory; start again (a script of your own "
+                'needs `if __name__ == "__main__":` before the call).'
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)

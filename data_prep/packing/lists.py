@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.packing.sources import BadImage, is_image, read_listed
-from helpers.files import InputError
+from helpers.files import InputError, shown_path
 
 ATTRIBUTE_COUNT = 40
 ATTRIBUTE_CODES = {"1": 1, "-1": 0, "0": 0}
@@ -23,17 +23,26 @@ class ListFile(NamedTuple):
     lines: list
     separator: str | None  # as str.split takes it: None for white space
     sha256: str
+    sure: bool  # given by the user or among the images; one that lies near may belong to others
+
+
+class ForeignList(InputError):
+    """A list names none of the images."""
 
 
 def load_list(stem, given, source):
-    """The `ListFile` at `given`, else the one found with the source, or None when there is none."""
+    """The `ListFile` at `given`, else the one found with the source or near it, or None for none."""
     if given is not None:
-        return read_list(str(given), Path(given).expanduser().read_bytes)
-    names = [name for name in (f"{stem}.txt", f"{stem}.csv") if name in source.lists]
-    return read_list(names[0], lambda: read_listed(source, names[0])) if names else None
+        return read_list(str(given), Path(given).expanduser().read_bytes, True)
+    place = source.lists.get(stem)
+    if place is None:
+        return None
+    inside = isinstance(place, tuple)
+    where, sure = (place[0], True) if inside else (shown_path(place), place.is_relative_to(source.path))
+    return read_list(where, lambda: read_listed(source, place), sure)
 
 
-def read_list(where, read):
+def read_list(where, read, sure):
     """Read and split a list; InputError when it cannot be read or is no text."""
     try:
         data = read()
@@ -46,7 +55,7 @@ def read_list(where, read):
         raise InputError(f"The list {where} {error}.") from error
     if not lines:
         raise InputError(f"The list {where} is empty.")
-    return ListFile(where, lines, "," if "," in lines[0] else None, hashlib.sha256(data).hexdigest())
+    return ListFile(where, lines, "," if "," in lines[0] else None, hashlib.sha256(data).hexdigest(), sure)
 
 
 def parse_attributes(table, names):
@@ -113,18 +122,32 @@ def parse_rows(table, header_lines, columns, codes):
 
 
 def align(table, names, listed, values):
-    """Rows of `values` in the order of the image names; InputError for missing or doubled names."""
+    """Rows of `values` in the order of the image names; InputError for missing or doubled names.
+
+    Where names differ in case or ending alone they are the same: the lists of CelebA's PNG version say .jpg.
+    """
     rows = {name: row for row, name in enumerate(listed)}
     if len(rows) < len(listed):
         double = next(name for row, name in enumerate(listed) if rows[name] != row)
         raise InputError(f"The list {table.where} names {double} twice.")
-    missing = [name for name in names if name not in rows]
+    keys = names
+    if any(name not in rows for name in names):
+        plain_rows, plain_names = {plain(name): row for name, row in rows.items()}, [*map(plain, names)]
+        if len(plain_rows) == len(rows) and len(set(plain_names)) == len(names):
+            rows, keys = plain_rows, plain_names
+    missing = [name for name, key in zip(names, keys, strict=True) if key not in rows]
     if missing:
-        raise InputError(
+        kind = ForeignList if len(missing) == len(names) else InputError
+        raise kind(
             f"The list {table.where} misses {len(missing):,} of {len(names):,} images (first: {missing[0]}); "
             "give the list that belongs to these images."
         )
-    return values[[rows[name] for name in names]]
+    return values[[rows[key] for key in keys]]
+
+
+def plain(name):
+    """An image's name without its ending, in small letters."""
+    return name.rpartition(".")[0].lower()
 
 
 def draw_splits(n):

@@ -6,20 +6,31 @@ import re
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
+from PIL import features
 
 from helpers.files import InputError
 
 OFFICIAL_ARCHIVE = "img_align_celeba.zip"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-LIST_NAMES = tuple(
-    f"{stem}{suffix}" for stem in ("list_attr_celeba", "list_eval_partition") for suffix in (".txt", ".csv")
-)
-JUNK_FOLDERS = {"__MACOSX", "@eaDir"}  # written by macOS and by Synology; hidden names are junk too
+FORMATS = {"JPEG": (".jpg", ".jpeg", ".jfif"), "PNG": (".png",)}  # as Pillow calls them
+if features.check("webp"):
+    FORMATS["WEBP"] = (".webp",)
+if find_spec("pillow_heif"):  # not among the requirements
+    FORMATS["HEIF"] = (".heic", ".heif")
+IMAGE_SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+FACE_FOLDERS = ("img_align_celeba", "img_align_celeba_png", "CelebA-HQ-img")  # where there are others too
+MASK_FOLDER = "mask-anno"  # CelebAMask-HQ-mask-anno: regions of faces in black and white
+LIST_NAME = re.compile(
+    r"(list_attr_celeba|list_eval_partition)(?:\.txt|\.csv)?(?: ?\(\d+\))?\.(?:txt|csv)", re.IGNORECASE
+)  # also as browsers and editors name it: "list_attr_celeba (1).txt", "list_attr_celeba.txt.txt"
+JUNK = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"}  # of macOS, Synology, Windows; hidden names too
+DRAWN_TIME = (2015, 9, 28, 0, 0, 0)  # of all entries in an archive of synthetic faces
 MAX_FILE_BYTES = 256 << 20  # no photo is larger; an entry that declares more is a bomb or damaged
 UNUSABLE_CHARACTERS = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")  # break names.txt
 ZIP_ENTRY = np.dtype(
@@ -34,8 +45,11 @@ class ImageSource(NamedTuple):
     shared: str  # path in it of the folder that all images share, with a closing '/', or ''
     names: list  # of the images, sorted, relative to that folder
     entries: np.ndarray  # for each image: ZIP_ENTRY, or in a folder its size in bytes
-    lists: dict  # file name of a CelebA list → its path, or in a zip archive its entry (a tuple)
+    lists: dict  # stem of a CelebA list's name → its path, or in a zip archive (name, ZIP_ENTRY)
     identity: dict  # JSON: tells this source from others, the same wherever it lies
+    stamp: str | None  # of a folder: changes where photos may have been edited; a zip has checksums
+    passed: Counter  # ending of file names → how many files are no images of faces
+    synthetic: bool  # the faces that data_prep.synthetic_faces has drawn
 
 
 class BadImage(ValueError):
@@ -61,10 +75,11 @@ def find_source(images):
 
 
 def archive_in(folder, files):
-    """The zip archive at the top of `folder` that is meant by it, or None: the images lie there unpacked."""
-    if OFFICIAL_ARCHIVE in files:
-        return folder / OFFICIAL_ARCHIVE
-    archives = [name for name in files if name.lower().endswith(".zip") and "/" not in name]
+    """The zip archive in `folder`, at any depth, that is meant by it; None: the images lie there unpacked."""
+    archives = [name for name in files if name.lower().endswith(".zip")]
+    official = [name for name in archives if PurePosixPath(name).name.lower() == OFFICIAL_ARCHIVE]
+    if official:
+        return folder / min(official, key=lambda name: (name.count("/"), name))
     if not archives or any(map(is_image, files)):
         return None
     if len(archives) > 1:
@@ -82,27 +97,48 @@ def open_reader(source):
         yield lambda index: read_photo(source, index)
 
 
-def read_listed(source, name):
-    """Bytes of one of the source's lists; raises OSError or BadImage."""
-    place = source.lists[name]
+def read_listed(source, place):
+    """Bytes of the list at this place of `source.lists`; raises OSError or BadImage."""
     if isinstance(place, Path):
         return place.read_bytes()
     with source.path.open("rb") as file:
-        return read_entry(file, place)
+        return read_entry(file, place[1])
 
 
 def image_names(path, files):
-    """Path of the folder that all images among `files` share, and their sorted names relative to it."""
-    paths = sorted(filter(is_image, files))
+    """Path of the folder that all images of faces share, their sorted names relative to it; the other files.
+
+    The other files are counted by their ending (a Counter); CelebA's lists are not among them.
+    """
+    paths = faces_among(path, files)
+    others = set(files).difference(paths)
+    passed = Counter(PurePosixPath(name).suffix.lower() or name for name in others if not list_stem(name))
     if not paths:
-        raise InputError(f"{path} holds no JPEG or PNG images ({len(files)} other files).")
+        others = describe_passed(passed) or "no other files"
+        raise InputError(f"{path} holds no {' or '.join(FORMATS)} images of faces ({others}).")
     for name in paths:
         if UNUSABLE_CHARACTERS.search(name):
             raise InputError(f"The file name {name!a} in {path} holds control characters; rename it.")
     shared = paths[0].rfind("/") + 1
     while not paths[-1].startswith(paths[0][:shared]):  # what the first and last share, all between them do
         shared = paths[0].rfind("/", 0, shared - 1) + 1
-    return paths[0][:shared], [name[shared:] for name in paths]
+    return paths[0][:shared], [name[shared:] for name in paths], passed
+
+
+def faces_among(path, files):
+    """Sorted paths of the images of faces; where CelebA's aligned ones lie beside others, of those alone."""
+    images = sorted(name for name in files if is_image(name) and MASK_FOLDER not in f"{path.name}/{name}")
+    for folder in FACE_FOLDERS:
+        if aligned := [name for name in images if f"/{folder}/" in f"/{name}"]:
+            return aligned
+    return images
+
+
+def describe_passed(passed):
+    """How many files of which kind are passed over, and what some of them need."""
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in passed.most_common())
+    heic = passed[".heic"] + passed[".heif"]
+    return kinds + " (pip install pillow-heif, and .heic is read)" * bool(heic)
 
 
 def is_image(path):
@@ -112,18 +148,33 @@ def is_image(path):
 
 def is_junk(path):
     """Whether a relative path belongs to the operating system and not to the user's images."""
-    return any(part.startswith(".") or part in JUNK_FOLDERS for part in path.split("/"))
+    return any(part.startswith(".") or part in JUNK for part in path.split("/"))
 
 
-def is_list(path):
-    """Whether a path is named as one of CelebA's lists."""
-    return PurePosixPath(path).name in LIST_NAMES
+def list_stem(path):
+    """'list_attr_celeba' or 'list_eval_partition' where a path is named as such a list, else None."""
+    found = LIST_NAME.fullmatch(PurePosixPath(path).name)
+    return found and found[1].lower()
 
 
-def lists_beside(folder):
-    """CelebA's lists in a folder, or where the official download has them: in Anno and Eval beside it."""
-    places = (folder, folder.parent / "Anno", folder.parent / "Eval")
-    return {name: place / name for place in places for name in LIST_NAMES if (place / name).is_file()}
+def pick_lists(places):
+    """Stem → place of CelebA's lists among `places` (path → place): text before CSV, a right name first."""
+
+    def rank(path):  # the last one stays
+        return path.lower().endswith(".txt"), PurePosixPath(path).stem == list_stem(path), path
+
+    return {list_stem(path): places[path] for path in sorted(filter(list_stem, places), key=rank)}
+
+
+def lists_in(folder):
+    """CelebA's lists in a folder, or where the official download has them, in Anno and Eval within it."""
+    found = [path for place in ("Anno", "Eval", ".") for path in (folder / place).glob("[lL]ist_*")]
+    return pick_lists({str(path): path for path in found if path.is_file()})
+
+
+def lists_above(folder):
+    """CelebA's lists one or two folders above `folder`; the nearer goes first."""
+    return {stem: place for level in folder.parents[1::-1] for stem, place in lists_in(level).items()}
 
 
 def fingerprint(names, *columns):
@@ -136,8 +187,8 @@ def fingerprint(names, *columns):
 
 def folder_source(root, files):
     """Source of images that lie unpacked in a folder, at any depth."""
-    shared, names = image_names(root, files)
-    sizes = np.array([files[shared + name] for name in names])
+    shared, names, passed = image_names(root, files)
+    sizes, times = np.array([files[shared + name] for name in names]).T
     identity = {
         "kind": "folder",
         "name": root.name,
@@ -145,12 +196,18 @@ def folder_source(root, files):
         "entries": len(names),
         "fingerprint": fingerprint(names, sizes),
     }
-    lists = {PurePosixPath(path).name: root / path for path in files if is_list(path)}
-    return ImageSource(root, shared, names, sizes, lists_beside(root.parent) | lists, identity)
+    lists = lists_above(root) | pick_lists({path: root / path for path in files})
+    stamp = fingerprint([], times)
+    return ImageSource(root, shared, names, sizes, lists, identity, stamp, passed, was_drawn(root))
+
+
+def was_drawn(folder):
+    """Whether a folder, or the one above it, holds the factors that synthetic faces were drawn from."""
+    return any((place / "factors.npy").exists() for place in (folder, folder.parent))
 
 
 def list_folder(root):
-    """Relative POSIX path → size in bytes of each file under a folder, junk left out.
+    """Relative POSIX path → size in bytes and time of change in ns of each file under a folder, without junk.
 
     Raises InputError for a symbolic link that leads out of the folder.
     """
@@ -168,7 +225,8 @@ def list_folder(root):
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name + "/")
                 elif entry.is_file():
-                    files[name] = entry.stat().st_size
+                    status = entry.stat()
+                    files[name] = status.st_size, status.st_mtime_ns
     return files
 
 
@@ -179,13 +237,26 @@ def check_link(root, name):
 
 
 def read_photo(source, index):
-    """Bytes of an image file in a folder; BadImage when it is huge or cannot be read."""
+    """Bytes of an image file in a folder; BadImage when it is huge, or not for this user.
+
+    InputError for other errors: where a drive is lost, photos must not look damaged one after the other.
+    """
     if source.entries[index] > MAX_FILE_BYTES:
         raise BadImage(f"has {source.entries[index]:,} bytes, too many for an image")
     try:
         return (source.path / (source.shared + source.names[index])).read_bytes()
-    except OSError as error:
+    except PermissionError as error:
         raise BadImage(f"cannot be read ({error.strerror})") from error
+    except OSError as error:
+        raise InputError(unreadable(source.names[index], source.path, error)) from error
+
+
+def unreadable(name, path, error):
+    """Say that the disk, not the image, is at fault."""
+    return (
+        f"{name} in {path} cannot be read ({error.strerror or error}); see to it that its disk or drive is "
+        "there, then start again."
+    )
 
 
 def zip_source(path):
@@ -195,7 +266,7 @@ def zip_source(path):
     """
     with path.open("rb") as file:
         files = list_archive(path, file)
-    shared, names = image_names(path, files)
+    shared, names, passed = image_names(path, files)
     entries = np.array([zip_entry(files[shared + name]) for name in names], ZIP_ENTRY)
     identity = {
         "kind": "zip",
@@ -204,8 +275,12 @@ def zip_source(path):
         "entries": len(names),
         "fingerprint": fingerprint(names, entries["size"], entries["crc"]),
     }
-    lists = {PurePosixPath(name).name: zip_entry(files[name]) for name in files if is_list(name)}
-    return ImageSource(path, shared, names, entries, lists | lists_beside(path.resolve().parent), identity)
+    folder = path.resolve().parent
+    inside = pick_lists({name: (name, zip_entry(info)) for name, info in files.items() if list_stem(name)})
+    lists = lists_above(folder) | inside | lists_in(folder)
+    ends = files[shared + names[0]], files[shared + names[-1]]
+    synthetic = was_drawn(folder) or all(info.date_time == DRAWN_TIME for info in ends)
+    return ImageSource(path, shared, names, entries, lists, identity, None, passed, synthetic)
 
 
 def list_archive(path, file):
@@ -274,7 +349,7 @@ def read_packed(file, offset, count):
             file.seek(sum(struct.unpack("<HH", header[26:])), os.SEEK_CUR)  # name and extra field
         return file.read(count)
     except OSError as error:
-        raise BadImage(f"cannot be read ({error.strerror})") from error
+        raise InputError(unreadable("An image", file.name, error)) from error
 
 
 def inflate(data, size):

@@ -4,29 +4,40 @@ Several processes decode chunks of images, and each writes its rows into the one
 unfinished file names the chunks that are on disk.
 """
 
+import hashlib
 import io
 import json
 import os
 import shutil
 import time
-import warnings
+import zlib
 from collections import Counter
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from data_prep.packing.decoding import decode
 from data_prep.packing.sources import BadImage, ImageSource, open_reader
 from data_prep.workers import map_in_processes
-from helpers.files import FULL, InputError, flush_to_disk, locked, read_json, sha256_of, written_whole
+from helpers.files import (
+    FULL,
+    InputError,
+    flush_to_disk,
+    locked,
+    read_json,
+    sha256_of,
+    sha256_once,
+    write_json,
+    written_whole,
+)
 from helpers.reporting import note, progress_meter
 
 IMAGES, ATTRIBUTES, SPLITS, NAMES = "images.npy", "attributes.npy", "splits.npy", "names.txt"
-MANIFEST = "manifest.json"
+MANIFEST, LEFT_OUT = "manifest.json", "left_out.txt"
+MANIFEST_KEYS = ("images", "files", "skipped", "crop", "lists")  # without which a manifest is damaged
 SETTINGS = ("crop", "size", "limit", "source", "lists")  # the parts of a manifest that tell results apart
 ROWS, JOURNAL = ".images.unfinished.npy", ".images.journal"  # beside the files with final names
 LOCK = ".prepare.lock"
@@ -46,18 +57,19 @@ class Task(NamedTuple):
     crop: int  # pixels; 0: the largest central square
     size: int  # pixels
     skip_bad: bool
+    advice: str = ""  # for those who meet a bad image: how to go on
 
 
 class Packed(NamedTuple):
     """What has been packed so far."""
 
-    chunks: set
+    chunks: dict  # number → checksum of its image files
     sizes: Counter  # 'width×height' of the image files, in pixels → how many
     skipped: dict  # row → reason
 
     def add(self, record):
         """Count in one record of the journal."""
-        self.chunks.add(record["chunk"])
+        self.chunks[record["chunk"]] = record["content"]
         self.sizes.update(record["sizes"])
         self.skipped.update({int(row): reason for row, reason in record["skipped"].items()})
 
@@ -94,28 +106,68 @@ def pack_images(task, out, key, workers):
 def pack_chunk(task, rows, chunk):
     """Decode one chunk of images and write it to its rows of the .npy file at path `rows`; return its record.
 
-    A record is JSON: the chunk's number, how many images have which size, and the skipped rows' reasons.
-    InputError for the first bad image. Pillow refuses, not only warns of, absurdly many pixels.
+    A record is JSON: the chunk's number, how many images have which size, the skipped rows' reasons, and the
+    checksums of the image files and, sealing it, of itself and its rows. InputError for the first bad image.
     """
-    sizes, skipped = Counter(), {}
-    first = chunk * CHUNK_ROWS
-    with warnings.catch_warnings(), open_reader(task.source) as read, rows.open("r+b") as file:
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for row, index in enumerate(task.chosen[first : first + CHUNK_ROWS].tolist(), first):
+    sizes, skipped, content, checksum = Counter(), {}, 0, 0
+    with open_reader(task.source) as read, rows.open("r+b") as file:
+        for row, index in rows_of(task, chunk):
             try:
-                pixels, extent = decode(read(index), task.crop, task.size)
+                data = read(index)
+                content = zlib.crc32(data, content)
+                pixels, extent = decode(data, task.crop, task.size)
             except BadImage as error:
                 if not task.skip_bad:
-                    raise InputError(
-                        f"{task.source.names[index]} in {task.source.path} {error}; --skip-bad goes on "
-                        "without such images."
-                    ) from error
+                    name = f"{task.source.names[index]} in {task.source.path}"
+                    raise InputError(f"{name} {error}; {task.advice}.") from error
                 skipped[row] = str(error)
             else:
                 file.seek(row_place(row, task.size))
                 file.write(pixels)
+                checksum = zlib.crc32(pixels, checksum)
                 sizes["×".join(map(str, extent))] += 1
-    return {"chunk": chunk, "sizes": sizes, "skipped": skipped}
+    record = {"chunk": chunk, "content": content, "sizes": sizes, "skipped": skipped}
+    return record | {"seal": seal(record, checksum)}
+
+
+def seal(record, checksum):
+    """Checksum of a record (without its seal), going on from the `checksum` of its rows."""
+    return zlib.crc32(json.dumps(record).encode(), checksum)
+
+
+def is_sound(record, task, file):
+    """Whether a record of the journal, and what stands in its rows of the open .npy file, fit its seal."""
+    checksum = 0
+    for row, _ in rows_of(task, record["chunk"]):
+        if str(row) not in record["skipped"]:
+            file.seek(row_place(row, task.size))
+            checksum = zlib.crc32(file.read(task.size * task.size * 3), checksum)
+    return record["seal"] == seal({name: record[name] for name in record if name != "seal"}, checksum)
+
+
+def rows_of(task, chunk):
+    """Pairs of a row of the chunk and the source's index of its image."""
+    first = chunk * CHUNK_ROWS
+    return enumerate(task.chosen[first : first + CHUNK_ROWS].tolist(), first)
+
+
+def content_of(chunks):
+    """Sha256 of the checksums of all chunks (number → checksum): tells the image files' content."""
+    return hashlib.sha256(json.dumps(sorted(chunks.items())).encode()).hexdigest()
+
+
+def read_content(task):
+    """`content_of` the image files as they are now; none of them is decoded."""
+    chunks, total = {}, len(task.chosen)
+    show = progress_meter("images looked through", total)
+    with open_reader(task.source) as read:
+        for chunk in range(-(-total // CHUNK_ROWS)):
+            chunks[chunk] = 0
+            for _, index in rows_of(task, chunk):
+                with suppress(BadImage):
+                    chunks[chunk] = zlib.crc32(read(index), chunks[chunk])
+            show(min((chunk + 1) * CHUNK_ROWS, total))
+    return content_of(chunks)
 
 
 def row_place(row, size):
@@ -138,7 +190,7 @@ def resume(task, out, key):
     header = npy_header(len(task.chosen), task.size)
     total = row_place(len(task.chosen), task.size)
     begun = rows.exists() and rows.stat().st_size == total
-    records = read_journal(journal, key) if begun else None
+    records = read_journal(journal, key, task, rows) if begun else None
     if records is None:
         if journal.exists():
             note("What an interrupted run has left is discarded: the settings or the images have changed.")
@@ -148,7 +200,7 @@ def resume(task, out, key):
         start_rows(rows, header, total)
     else:
         check_space(out, total - allocated_bytes(rows))
-    packed = Packed(set(), Counter(), {})
+    packed = Packed({}, Counter(), {})
     records = [record for record in records or [] if task.skip_bad or not record["skipped"]]
     for record in records:
         packed.add(record)
@@ -179,21 +231,29 @@ def journal_text(records):
     return "".join(json.dumps(record) + "\n" for record in records)
 
 
-def read_journal(path, key):
-    """Records of the journal, or None if there is none with this key; a torn last line is left out."""
+def read_journal(path, key, task, rows):
+    """Records of the journal, or None if there is none with this key; without those that are damaged.
+
+    A record counts where its seal fits what it says and what stands in the chunk's rows; the others, such as
+    a torn last line, are done again.
+    """
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else [""]
     if lines[0] != json.dumps(key):
         return None
-    return [json.loads(line) for line in lines[1:-1] if line.endswith("}}")]
+    records = {}
+    with rows.open("rb") as file:
+        for line in lines[1:]:
+            with suppress(ValueError, KeyError, TypeError, AttributeError, OSError):
+                record = json.loads(line)
+                if is_sound(record, task, file):
+                    records[record["chunk"]] = record
+    return list(records.values())
 
 
 def load_manifest(folder):
     """Manifest (a dict) of packed images; InputError when there is none, or it is damaged."""
-    path = Path(folder) / MANIFEST
-    try:
-        manifest = read_json(path)
-    except ValueError as error:
-        raise InputError(f"{path} is damaged; delete it and prepare the images again.") from error
+    remedy = "delete it and prepare the images again"
+    manifest = read_json(Path(folder) / MANIFEST, dict, MANIFEST_KEYS, remedy)
     if manifest is None:
         raise InputError(
             f"{folder} holds no packed images; make them with python -m data_prep.prepare_celeba --images "
@@ -208,22 +268,38 @@ def check_packed(folder, hashes=False):
     Raises InputError that names the first file that is missing or differs.
     """
     manifest = load_manifest(folder)
-    for name, expected in manifest["files"].items():
+    for name, expected in dict(manifest["files"]).items():
         path = Path(folder) / name
         size = path.stat().st_size if path.is_file() else None
-        if size != expected["bytes"] or (hashes and sha256_of(path) != expected["sha256"]):
+        digest = sha256_once if name == IMAGES else sha256_of
+        if size != expected["bytes"] or (hashes and digest(path) != expected["sha256"]):
             raise InputError(f"{path} is missing or not as {MANIFEST} says; prepare the images again.")
     return manifest
 
 
-def find_whole(folder, settings, skip_bad):
-    """Manifest of a whole result that was made with these settings, or None."""
+def find_whole(folder, settings, given, strict, task):
+    """Manifest of a whole result that was made with these settings from these images, or None.
+
+    What is not `given` now may have been given when the result was made, by hand: then that holds. Images
+    that were left out count against it only where the user is `strict`. Where files in the folder of photos
+    have new times, their content decides.
+    """
     try:
-        manifest = check_packed(folder)
-    except InputError:
+        manifest = check_packed(folder, hashes=True)
+        then = set(manifest.get("given", ())) - set(given)
+        lists = {kind: (manifest if kind in then else settings)["lists"][kind] for kind in settings["lists"]}
+        wanted = settings | {"lists": lists} | ({"crop": manifest["crop"]} if "crop" in then else {})
+        same = all(manifest.get(key) == wanted[key] for key in SETTINGS)
+        if not same or (strict and manifest["skipped"]):
+            return None
+    except (InputError, KeyError, TypeError, ValueError, AttributeError):  # damaged: made anew
         return None
-    same = all(manifest.get(key) == settings[key] for key in SETTINGS)
-    return manifest if same and (skip_bad or not manifest["skipped"]) else None
+    if manifest.get("stamp") != task.source.stamp:
+        if manifest.get("content") != read_content(task):
+            return None
+        manifest["stamp"] = task.source.stamp
+        write_json(Path(folder) / MANIFEST, manifest)
+    return manifest
 
 
 @contextmanager
