@@ -2,9 +2,18 @@
 # Needs Python 3.10 to 3.13 and pip.
 PROFILE ?= quick
 DATA ?=
+STRICT ?=
 GPU ?=
 REPO ?=
 NOTEBOOKS ?=
+
+$(foreach name,profile data strict gpu repo notebooks,$(if $(filter command,$(origin $(name))),\
+	$(error Names are in capitals here, as in: make run DATA=path/to/folder PROFILE=full. You gave $(name)=)))
+
+# They reach the command by the environment, so that neither make nor the shell reads dollars and quotes in them.
+override PROFILE := $(value PROFILE)
+override DATA := $(value DATA)
+export PROFILE DATA
 
 CHECK_PYTHON := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.10 python; do \
@@ -27,7 +36,7 @@ $(VENV)/ready-cpu $(VENV)/ready-gpu: requirements.txt pyproject.toml
 	touch $@ $(if $(GPU),$(VENV)/ready-cpu)
 
 run: setup
-	$(RUN) -m tools.run_series --profile "$(PROFILE)" --data "$(DATA)"
+	$(RUN) -m tools.run_series --profile="$$PROFILE" --data="$$DATA" $(if $(STRICT),--strict)
 
 # Two processes, each of which would multiply matrices on all processors, would wait for each other.
 test: setup

@@ -8,17 +8,20 @@ belongs to. `notebook` measures the row.
 import csv
 import html
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from IPython.display import HTML
 
-from helpers.files import read_json, write_json
+from helpers.files import locked, read_json, shown_path, write_json
+from helpers.reporting import note
 
 CHECKLIST_FILE = Path(__file__).with_name("checklist.csv")
 CELEBA_FILE = Path(__file__).with_name("measured_celeba.json")
 MEASUREMENTS_FILE = "measurements.json"
 TOLD = {"goal", "idea", "link", "reference"}  # statements that the text takes up and nothing can measure
+LOCK = ".measurements.lock"  # held while measurements are saved
 COLAB_UNIT = " on Colab"  # ends the unit of what can be measured there only
 SURROGATE_SUFFIX = "/surrogate"  # id of the same quantity measured on the null hypothesis
 
@@ -64,6 +67,8 @@ def judge_statement(row, value, surrogate, training_images):
         return "needs Colab"
     if value is None:
         return f"see notebook {row.notebook}"
+    if not math.isfinite(value) or not math.isfinite(surrogate or 0):
+        return "could not be measured"
     if row.low is None:
         return "shown"
     if row.needs_images and training_images < row.needs_images:
@@ -78,16 +83,35 @@ def judge_statement(row, value, surrogate, training_images):
 def save_measurements(workspace, notebook, values, units):
     """Put a notebook's values into the workspace's measurements.json, in place of its earlier ones.
 
-    `values`: id -> number; `units`: id -> unit for ids that are not in the checklist.
+    `values`: id -> number; `units`: id -> unit for ids that are not in the checklist. What is NaN or infinite
+    is left out, which is said; a damaged file is set aside. Notebooks that save at once wait for each other.
     """
     checklist = load_checklist()
-    path = Path(workspace) / MEASUREMENTS_FILE
-    others = [entry for entry in read_json(path) or [] if entry["notebook"] != notebook]
+    numbers = {name: _plain(value) for name, value in values.items()}
     entries = [
-        {"id": name, "value": _plain(value), "unit": _unit(name, checklist, units), "notebook": notebook}
-        for name, value in values.items()
+        {"id": name, "value": value, "unit": _unit(name, checklist, units), "notebook": notebook}
+        for name, value in numbers.items()
+        if math.isfinite(value)
     ]
-    write_json(path, others + entries)
+    if missing := [name for name, value in numbers.items() if not math.isfinite(value)]:
+        note(f"Could not be measured with these images, and is left out: {', '.join(missing)}.")
+    path = Path(workspace) / MEASUREMENTS_FILE
+    with locked(path.with_name(LOCK), bool):
+        write_json(path, [entry for entry in _read_saved(path) if entry["notebook"] != notebook] + entries)
+
+
+def _read_saved(path):
+    """Measurements that were saved; what is no list of such is set aside under another name."""
+    try:
+        saved = read_json(path) or []
+        for entry in saved:
+            _plain(entry["value"]), html.escape(entry["id"] + entry["unit"] + entry["notebook"])
+        return saved
+    except (ValueError, TypeError, KeyError):
+        aside = path.with_suffix(".damaged.json")
+        os.replace(path, aside)
+        note(f"{shown_path(path)} was damaged: it is begun anew, and lies beside as {aside.name}.")
+        return []
 
 
 def _unit(name, checklist, units):
@@ -97,9 +121,9 @@ def _unit(name, checklist, units):
 
 def _plain(value):
     """Python's own int or float for a numpy scalar; anything else is a mistake worth an error."""
-    value = value.item() if hasattr(value, "item") else value
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"A measurement must be one finite number, not {value!r}.")
+    value = value.item() if getattr(value, "ndim", None) == 0 else value
+    if not isinstance(value, (int, float)):
+        raise ValueError(f"A measurement must be one number, not {value!r}.")
     return value
 
 

@@ -9,6 +9,7 @@ What MyDrive holds is restored before its first use, and what is made is publish
 statistics know no MyDrive.
 """
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,18 +18,31 @@ import keras
 import numpy as np
 
 from data_prep.faces.factors import DISTRIBUTIONS
-from data_prep.prepare_celeba import prepare, suggest_crop
+from data_prep.packing.decoding import decode
+from data_prep.packing.sources import BadImage, find_source
+from data_prep.prepare_celeba import CELEBA_CROP, CELEBA_EXTENT, prepare
 from data_prep.synthetic_faces import make_synthetic_faces
 from helpers import posts
 from helpers.drive import results
-from helpers.files import load_array, read_json
+from helpers.files import InputError, load_array, read_json, shown_path
 from helpers.models.encoding import VARIATIONAL, encode, encode_variational, float32_copy
-from helpers.models.images import ImageBatches, rows_of_split
-from helpers.models.networks import AttributeClassifier, Autoencoder, VariationalAutoencoder
+from helpers.models.images import SPLITS, ImageBatches, rows_of_split
+from helpers.models.networks import IMAGE_SHAPE, AttributeClassifier, Autoencoder, VariationalAutoencoder
 from helpers.models.training import STATE_FILE, choose_precision, fit
 from helpers.monitor.readings import free
-from helpers.workspace import Profile, get_profile, is_celeba, resolve_data, workspace_folder
+from helpers.reporting import note
+from helpers.workspace import (
+    Profile,
+    claim_folder,
+    fit_profile,
+    get_profile,
+    is_celeba,
+    is_synthetic,
+    resolve_data,
+    workspace_folder,
+)
 
+STRICT_VARIABLE = "LATENT_FACES_STRICT"  # set by `make run STRICT=1`
 SYNTHETIC_SEED = 1
 Z_POINTS = "z_points.npy"
 
@@ -184,41 +198,69 @@ class Study:
         return posts.comparison_table(self.values, number, images, self.on_celeba, also)
 
 
-def open(notebook, profile_name="quick", data=None, z_dim=None, epochs=None, seeds=None):
+def open(notebook, profile_name="quick", data=None, z_dim=None, epochs=None, seeds=None, strict=None):
     """`Study` of a notebook, its images made where they are missing.
 
     `z_dim`, `epochs` and `seeds` are the profile's unless given; a run with others has a folder of its own
-    within that of the profile, and shares its images.
+    within that of the profile, and shares its images. `strict` is as in `ensure_images`. Sizes of the profile
+    that the images do not allow are lowered, which is said; InputError where the notebook needs more images.
     """
+    data = None if is_synthetic(data) else data
     profile, asked = get_profile(profile_name), {"z_dim": z_dim, "epochs": epochs, "seeds": seeds}
     changes = {name: value for name, value in asked.items() if value not in (None, getattr(profile, name))}
-    home = workspace_folder(data, profile_name)
+    images = ensure_images(data, profile, strict)
+    home = images.parent
     if changes:
         home /= "-".join(f"{name}-{'-'.join(map(str, np.ravel(value)))}" for name, value in changes.items())
-    profile = replace(profile, **changes)
-    images = ensure_images(data, profile)
+    train, *held_out = (len(rows_of_split(images, split)) for split in SPLITS)
+    profile, lines = fit_profile(replace(profile, **changes), notebook, train, min(held_out))
+    for line in lines:
+        note(line)
     return Study(notebook, profile, data, home, images, choose_precision(profile.precision))
 
 
-def ensure_images(data, profile):
+def ensure_images(data, profile, strict=None):
     """Folder of packed images of `data` at `profile`, packed on the spot where it is missing.
 
     `data` is None for synthetic faces, else a folder or archive of CelebA or of own photos, which keep their
     largest central square. Takes about a minute per 12,000 synthetic faces, seconds per 12,000 CelebA images;
     a whole result is taken as it is. On Colab the archive, and what was measured, is restored from MyDrive.
+    `strict`: whether damaged photos are refused instead of left out; as the variable LATENT_FACES_STRICT says
+    unless given, and else as `prepare` has it.
     """
-    workspace = workspace_folder(data, profile.name)
-    new = results.restore_workspace(workspace)
+    place, workspace = None if data is None else resolve_data(data), None
+    while workspace != (found := workspace_folder(place, profile.name, lambda: find_source(place).identity)):
+        workspace = found  # what MyDrive holds under this name may belong to other data
+        new = results.restore_workspace(workspace)
     if data is None:
         archive = workspace / "archive"
         make_synthetic_faces(archive, count=profile.synthetic_images, seed=SYNTHETIC_SEED)
         prepare(archive, workspace / "images")
     else:
-        images = resolve_data(data)
-        prepare(images, workspace / "images", crop=suggest_crop(images), limit=profile.image_limit)
+        strict = bool(os.environ.get(STRICT_VARIABLE)) or None if strict is None else strict
+        claim_folder(workspace, place)
+        packed = prepare(place, workspace / "images", limit=profile.image_limit, strict=strict)
+        claim_folder(workspace, place, source=packed["source"])
     if new:
         results.publish(workspace)
     return workspace / "images"
+
+
+def photo(path):
+    """A photo as networks take it, (96, 96, 3), float32 in [0, 1]; decoded, cut and scaled as by `prepare`.
+
+    Of a picture of CelebA's extent the central 148 pixels, of others the largest central square. Raises
+    InputError for a file that is no photo.
+    """
+    try:
+        data = Path(path).expanduser().read_bytes()
+        pixels, extent = decode(data, 0, IMAGE_SHAPE[0])
+        if "×".join(map(str, extent)) == CELEBA_EXTENT:
+            pixels, _ = decode(data, CELEBA_CROP, IMAGE_SHAPE[0])
+    except (OSError, BadImage) as error:
+        reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else error
+        raise InputError(f"{shown_path(path)} {reason}; give the path of a photo.") from error
+    return pixels.astype(np.float32) / np.float32(255)
 
 
 class Variant(NamedTuple):

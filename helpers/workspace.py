@@ -3,32 +3,91 @@
 Three sizes of the same study: smoke for tests, quick for a first look, full for the posts' settings.
 """
 
+import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from helpers.files import InputError, project_root, read_json
+from helpers.files import InputError, project_root, read_json, write_json
 
 CELEBA_ATTRIBUTE = "5_o_Clock_Shadow"  # a name that no other face data set uses
+SYNTHETIC = "synthetic"  # name of the data that the project draws itself
+SYNTHETIC_FILES = ("factors.npy", "synthetic_faces.json")  # lie beside an archive of synthetic faces
+OWNER_FILE = "data.json"  # in a results folder: path of the data it belongs to, identity of its images
+MOST_NAMESAKES = 100  # data of one name that get a results folder each
+STEPS = 4  # of training per epoch, at least, so that few images make several batches
+SPLIT_SHARES = 0.8, 0.1  # of images without a partition list: for training, in each of the other splits
+FEWEST = 32, 4  # images that every notebook needs, for training and in each of the other splits
+FEWEST_OF = {"05": (91, 4), "08": (32, 12)}  # and those that need more: a map's perplexity, scores of halves
 
 
-def workspace_folder(data, profile_name):
+class TooFewImages(InputError):
+    """The images suffice for other notebooks, but not for this one."""
+
+
+def workspace_folder(data, profile_name, identify=None):
     """Folder of all artefacts of one run: results/<data>-<profile>.
 
-    `data` is None for synthetic faces, else the user's folder or archive, whose name is taken.
+    `data` is None for synthetic faces, else the user's folder or archive, whose name is taken. A folder
+    belongs to the data whose path its data.json names, and to the same images at another path, where
+    `identify()` tells their identity as in their manifest; other data of that name get one with a number.
     The variable LATENT_FACES_RESULTS puts the results elsewhere, as on a Colab VM.
     """
     results = Path(os.environ.get("LATENT_FACES_RESULTS") or project_root() / "results")
-    return results / f"{data_name(data)}-{profile_name}"
+    if is_synthetic(data):
+        return results / f"{SYNTHETIC}-{profile_name}"
+    path, name = resolve_data(data), data_name(data)
+    names = [name, *(f"{name}-{number}" for number in range(2, MOST_NAMESAKES))]
+    folders = [results / f"{each}-{profile_name}" for each in names if each.lower() != SYNTHETIC]
+    earlier = results / f"{path.stem}-{profile_name}"  # of a folder with a dot in its name
+    own = (folder for folder in [*folders, earlier] if _belongs(folder, path, identify))
+    return next(own, None) or next(folder for folder in folders if not read_owner(folder))
+
+
+def _belongs(folder, path, identify):
+    owner = read_owner(folder)
+    if owner.get("path") == str(path):
+        return True
+    found = identify() if identify and "source" in owner else {}
+    return bool(found) and all(found.get(key) == value for key, value in owner["source"].items())
+
+
+def read_owner(folder):
+    """What is known of the data that a results folder belongs to: their "path", the images' "source"."""
+    for place in (folder / OWNER_FILE, folder / "images" / "manifest.json"):
+        with suppress(ValueError, AttributeError):  # none, or damaged: it is written anew
+            kinds = {"path": str, "source": dict}
+            owner = {key: value for key, value in read_json(place).items() if type(value) is kinds.get(key)}
+            if owner:
+                return owner
+    return {}
+
+
+def claim_folder(folder, data, **source):
+    """Note in a results folder that it belongs to `data`, and the "source" of its images once it is known."""
+    owner = {**read_owner(folder), "path": str(resolve_data(data)), **source}
+    if not (folder / OWNER_FILE).exists() or owner != read_owner(folder):
+        write_json(folder / OWNER_FILE, owner)
+
+
+def is_synthetic(data):
+    """Whether `data` stands for the faces that the project draws itself: None, or an empty text."""
+    return data is None or data == ""
 
 
 def data_name(data):
     """Short name of the data: 'synthetic', or the name of the user's folder or archive."""
-    return "synthetic" if data is None else resolve_data(data).stem
+    if is_synthetic(data):
+        return SYNTHETIC
+    path = resolve_data(data)
+    return (path.name if path.is_dir() else path.stem) or "data"
 
 
 def resolve_data(data):
     """Absolute path of the user's data, given relative to the current folder or to the project."""
+    if not isinstance(data, (str, os.PathLike)):
+        raise InputError(f"DATA must be None or the path of a folder or archive in quotes, not {data!r}.")
     for base in (Path.cwd(), project_root()):
         path = (base / Path(data).expanduser()).resolve()
         if path.exists():
@@ -37,10 +96,18 @@ def resolve_data(data):
 
 
 def is_celeba(data, images_folder):
-    """True where packed images come from CelebA: not synthetic, and with CelebA's attribute names."""
+    """True where packed images come from CelebA, as their manifest says.
+
+    Manifests of earlier versions do not say it: then they do if they are not synthetic, and have CelebA's
+    attribute names.
+    """
     manifest = read_json(Path(images_folder) / "manifest.json") or {}
-    synthetic = data is None or (resolve_data(data) / "factors.npy").exists()
-    return not synthetic and CELEBA_ATTRIBUTE in (manifest.get("attribute_names") or [])
+    if is_synthetic(data) or "celeba" in manifest:
+        return not is_synthetic(data) and bool(manifest["celeba"])
+    path = resolve_data(data)
+    beside = path if path.is_dir() else path.parent
+    drawn = any((beside / name).exists() for name in SYNTHETIC_FILES)
+    return not drawn and CELEBA_ATTRIBUTE in (manifest.get("attribute_names") or [])
 
 
 @dataclass(frozen=True)
@@ -109,6 +176,35 @@ PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, FULL)}
 
 def get_profile(name):
     """Profile called `name`: "smoke", "quick" or "full"."""
-    if name not in PROFILES:
+    if name not in list(PROFILES):  # a list, which compares anything
         raise InputError(f"There is no profile '{name}'; choose one of {', '.join(PROFILES)}.")
     return PROFILES[name]
+
+
+def fit_profile(profile, notebook, train, held_out):
+    """`profile` with sizes that so many images allow, and lines on what follows from their number.
+
+    `train` images are trained on, `held_out` are in the smaller of the other splits. Raises InputError with
+    the number that is needed: TooFewImages where only this `notebook`, by the number it begins with, is.
+    """
+    short = {number for number, fewest in FEWEST_OF.items() if train < fewest[0] or held_out < fewest[1]}
+    everywhere = train < FEWEST[0] or held_out < FEWEST[1]
+    if everywhere or notebook[:2] in short:
+        fewest = FEWEST if everywhere else FEWEST_OF[notebook[:2]]
+        needed = max(math.ceil(n / share) for n, share in zip(fewest, SPLIT_SHARES, strict=True))
+        raise (InputError if everywhere else TooFewImages)(
+            f"Notebook {notebook} needs {fewest[0]} images for training and {fewest[1]} in each of the other "
+            f"splits, here are {train} and {held_out}: give DATA at least {needed}."
+        )
+    sizes = {
+        "batch_size": min(profile.batch_size, max(train // STEPS, 2)),
+        "generated_images": min(profile.generated_images, held_out),
+        "map_sizes": tuple(sorted({min(size, train) for size in profile.map_sizes})),
+        "compared_points": min(profile.compared_points, train),
+    }
+    changes = {name: size for name, size in sizes.items() if size != getattr(profile, name)}
+    said = ", ".join(f"{name} {size}" for name, size in changes.items())
+    lines = [f"{train:,} training images, {held_out:,} held out; sizes follow them: {said}."] if said else []
+    if short:
+        lines.append(f"They are too few for notebook {' and '.join(sorted(short))}.")
+    return replace(profile, **changes), lines

@@ -1,5 +1,7 @@
 import json
 import math
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -23,7 +25,9 @@ def row(low=2.0, high=3.0, needs_images=None):
         (2.5, 2.4, 10, "holds, but for Gaussian noise as well"),
         (4.0, 2.4, 10, "differs"),
         (None, None, 10, "see notebook 01"),
-        (math.nan, None, 10, "differs"),
+        (math.nan, None, 10, "could not be measured"),
+        (math.inf, None, 10, "could not be measured"),
+        (2.5, math.nan, 10, "could not be measured"),
     ],
 )
 def test_verdict_follows_from_the_numbers(value, surrogate, images, verdict):
@@ -72,11 +76,52 @@ def test_measurements_replace_those_of_the_same_notebook_only(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "many", np.arange(3)])
-def test_only_finite_numbers_are_measurements(tmp_path, value):
+@pytest.mark.parametrize("value", [float("nan"), np.float32("inf"), -math.inf])
+def test_what_is_no_finite_number_does_not_lose_the_others(tmp_path, value, capsys):
+    posts.save_measurements(tmp_path, "01_a", {"CII-010": 256, "CII-016": value, "CII-017": 4}, {})
+    saved = json.loads((tmp_path / "measurements.json").read_text())
+    assert {entry["id"]: entry["value"] for entry in saved} == {"CII-010": 256, "CII-017": 4}
+    assert "Could not be measured with these images, and is left out: CII-016." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["many", np.arange(3), None])
+def test_only_numbers_are_measurements(tmp_path, value):
     with pytest.raises(ValueError):
         posts.save_measurements(tmp_path, "01_a", {"CII-010": value}, {})
     assert not (tmp_path / "measurements.json").exists()
+
+
+ENTRY = {"id": "x", "value": 1, "unit": "u", "notebook": "02_b"}
+SPOILT = ["", "[{", "7", '{"a": 1}', "[1]", "[{}]", json.dumps([{**ENTRY, "value": "x"}]), "[" * 9999]
+
+
+@pytest.mark.parametrize("content", SPOILT, ids=lambda content: content[:9])
+def test_damaged_measurements_are_set_aside_and_begun_anew(tmp_path, content, capsys):
+    (tmp_path / "measurements.json").write_text(content)
+    posts.save_measurements(tmp_path, "01_a", {"CII-010": 256}, {})
+    saved = json.loads((tmp_path / "measurements.json").read_text())
+    assert [entry["id"] for entry in saved] == ["CII-010"]
+    assert (tmp_path / "measurements.damaged.json").read_text() == content
+    assert "measurements.json was damaged" in capsys.readouterr().err
+
+
+SAVE = """
+import sys
+from helpers import posts
+for value in range(20):
+    posts.save_measurements(sys.argv[1], sys.argv[2], {"CII-010": value}, {})
+"""
+
+
+def test_notebooks_that_save_at_once_lose_nothing(tmp_path):
+    names = ["01_a", "02_b", "03_c"]
+    running = [
+        subprocess.Popen([sys.executable, "-c", SAVE, str(tmp_path), name], cwd=project_root())
+        for name in names
+    ]
+    assert [process.wait() for process in running] == [0, 0, 0]
+    saved = json.loads((tmp_path / "measurements.json").read_text())
+    assert {entry["notebook"]: entry["value"] for entry in saved} == dict.fromkeys(names, 19)
 
 
 def test_an_unknown_id_without_a_unit_is_an_error(tmp_path):

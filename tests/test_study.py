@@ -1,11 +1,12 @@
 import shutil
+import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from helpers import posts, study
-from helpers.files import read_json
+from helpers.files import InputError, read_json, sha256_of
 from helpers.models import images, networks, training
 from helpers.workspace import SMOKE
 
@@ -50,6 +51,67 @@ def test_a_run_of_other_size_keeps_its_networks_apart_and_shares_the_images(tmp_
     assert usual.home == tmp_path / "synthetic-smoke"
 
 
+def test_an_empty_text_is_no_data_and_other_types_are_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path))
+    monkeypatch.setattr(study, "get_profile", lambda name: replace(SMOKE, synthetic_images=40))
+    run = study.open("01_train_autoencoder", "smoke", "")
+    assert (run.data, run.home) == (None, tmp_path / "synthetic-smoke")
+    with pytest.raises(InputError, match=r"^DATA must be None or the path"):
+        study.open("01_train_autoencoder", "smoke", 5)
+
+
+@pytest.fixture
+def photos(faces_archive, tmp_path, monkeypatch):
+    """Function that makes a folder of some of the 60 faces, without lists; results go elsewhere."""
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path / "results"))
+
+    def make(name, first, number):
+        folder = tmp_path / name
+        with zipfile.ZipFile(faces_archive / "img_align_celeba.zip") as archive:
+            for entry in sorted(archive.namelist())[first : first + number]:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / entry.split("/")[-1]).write_bytes(archive.read(entry))
+        return folder
+
+    return make
+
+
+def test_few_photos_lower_the_sizes_and_too_few_are_told_at_once(photos, capsys):
+    run = study.open("01_train_autoencoder", "smoke", photos("forty", 0, 40))
+    assert (run.profile.batch_size, run.profile.generated_images) == (8, 4)
+    said = capsys.readouterr().err
+    assert "32 training images, 4 held out; sizes follow them: batch_size 8, generated_images 4, " in said
+    assert "They are too few for notebook 05 and 08." in said
+    with pytest.raises(InputError, match=r"^Notebook 05_clusters_and_tsne needs 91 "):
+        study.open("05_clusters_and_tsne", "smoke", photos("forty", 0, 40))
+    with pytest.raises(InputError, match=r"^Notebook 01_train_autoencoder needs .* at least 40"):
+        study.open("01_train_autoencoder", "smoke", photos("four", 0, 4))
+
+
+def test_photos_in_folders_of_one_name_replace_nothing(photos, tmp_path):
+    own, drawn = [], study.ensure_images(None, replace(SMOKE, synthetic_images=40))
+    for place in ("a", "b"):
+        own.append(study.open("a", "smoke", photos(f"{place}/synthetic", len(own) * 9, 40)))
+    kept = [sha256_of(path / "images.npy") for path in (drawn, *(run.images for run in own))]
+    assert len(set(kept)) == 3
+    moved = (tmp_path / "a").rename(tmp_path / "c") / "synthetic"
+    assert study.open("a", "smoke", moved).home == own[0].home
+    study.ensure_images(None, replace(SMOKE, synthetic_images=40))
+    assert study.open("a", "smoke", tmp_path / "b" / "synthetic").home == own[1].home
+    assert [sha256_of(path / "images.npy") for path in (drawn, *(run.images for run in own))] == kept
+
+
+@pytest.mark.parametrize(("keyword", "variable"), [(True, ""), (None, "1")])
+def test_a_damaged_photo_is_refused_where_that_is_wanted(photos, monkeypatch, keyword, variable):
+    folder = photos("photos", 0, 41)
+    (folder / "000001.jpg").write_bytes(b"")
+    monkeypatch.setenv("LATENT_FACES_STRICT", variable)
+    with pytest.raises(InputError, match=r"000001\.jpg"):
+        study.open("a", "smoke", folder, strict=keyword)
+    monkeypatch.delenv("LATENT_FACES_STRICT")
+    assert len(study.open("a", "smoke", folder).rows(None)) == 40
+
+
 def test_a_network_is_trained_once_and_keeps_the_precision(run):
     training.choose_precision("mixed_bfloat16")
     vae = run.network("tiny-KL VAE")
@@ -59,13 +121,13 @@ def test_a_network_is_trained_once_and_keeps_the_precision(run):
     again = run.network("tiny-KL VAE")
     assert run.log("tiny-KL VAE") == log
     assert all(map(np.array_equal, vae.get_weights(), again.get_weights()))
-    assert [path.name for path in run.home.iterdir()] == ["vae-fact-1e-5"]
+    assert [path.name for path in run.home.glob("[!.]*")] == ["vae-fact-1e-5"]
 
 
 def test_another_seed_is_another_training(run):
     first, second = run.network("autoencoder"), run.network("autoencoder", seed=2)
     assert not np.array_equal(first.get_weights()[0], second.get_weights()[0])
-    assert sorted(path.name for path in run.home.iterdir()) == ["autoencoder", "autoencoder-seed-2"]
+    assert sorted(path.name for path in run.home.glob("[!.]*")) == ["autoencoder", "autoencoder-seed-2"]
 
 
 def test_z_points_are_those_of_the_network_in_the_order_of_the_rows(run):

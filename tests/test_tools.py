@@ -1,6 +1,8 @@
 import base64
 import json
+import os
 import re
+import subprocess
 
 import nbformat
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from helpers import posts
-from helpers.files import InputError, sha256_of
+from helpers.files import InputError, project_root, sha256_of
 from helpers.workspace import FULL, PROFILES, get_profile
 from tools import build_notebooks, execution, run_series
 
@@ -51,6 +53,116 @@ def test_a_killed_kernel_is_told_in_one_sentence(tmp_path):
         execution.execute_notebook(tmp_path / "a.ipynb", {}, tmp_path / "done.ipynb")
     assert not (tmp_path / "done.ipynb").exists()
     assert nbformat.read(tmp_path / "done.failed.ipynb", as_version=4).cells[1].outputs[0].text == "reached\n"
+
+
+INPUT_ERRORS = {"InputError": "files", "TooFewImages": "workspace", "DamagedSource": "drive.transfer"}
+HERE = f"import sys\nsys.path.append({str(project_root())!r})\n"
+
+
+@pytest.mark.parametrize(("kind", "module"), INPUT_ERRORS.items())
+def test_an_input_error_in_a_notebook_is_its_sentence_and_nothing_else(tmp_path, kind, module):
+    source = f"{HERE}from helpers.{module} import {kind}\nraise {kind}('Give more.')"
+    write_notebook(tmp_path / "a.ipynb", source)
+    with pytest.raises(InputError, match=r"^Give more\.$") as raised:
+        execution.execute_notebook(tmp_path / "a.ipynb", {}, tmp_path / "done.ipynb")
+    assert raised.type.__name__ == kind
+    assert (tmp_path / "done.failed.ipynb").exists()
+
+
+RC_FILE = "font.family: No Such Font\nfigure.dpi: 9\n"
+
+
+def test_a_kernel_shows_figures_whatever_the_users_settings(tmp_path, monkeypatch, capfd):
+    (tmp_path / "rc").write_text(RC_FILE)
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path / "rc"))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    draw = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+    write_notebook(tmp_path / "a.ipynb", draw, "print(plt.rcParams['figure.dpi'])")
+    execution.execute_notebook(tmp_path / "a.ipynb", {}, tmp_path / "done.ipynb")
+    _, picture, printed = nbformat.read(tmp_path / "done.ipynb", as_version=4).cells
+    assert ["image/png", "text/plain"] in [sorted(out.get("data", {})) for out in picture.outputs]
+    assert [out for out in picture.outputs if out.output_type == "stream"] == []  # no chatter about fonts
+    assert float(printed.outputs[0].text) > 9
+    assert "eavesdropping" not in "".join(capfd.readouterr())
+
+
+@pytest.fixture
+def short_series(tmp_path, monkeypatch):
+    """A project whose notebooks are written by the test, and its folder of notebooks."""
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr(run_series, "project_root", lambda: tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    return tmp_path / "notebooks"
+
+
+SAVED = (
+    HERE + "from helpers import posts\nposts.save_measurements({!r}, '01_a', {{'CII-010': 1}}, {{}})\nPROFILE"
+)
+TOO_FEW = HERE + "from helpers.workspace import TooFewImages\nraise TooFewImages('It needs 114.')"
+WRONG = HERE + "from helpers.files import InputError\nraise InputError('The list is damaged.')"
+
+
+def write_series(folder, results, *sources):
+    for number, source in enumerate(sources, 1):
+        path = folder / f"0{number}_a.ipynb"
+        write_notebook(path, source.format(str(results)) if "posts" in source else source)
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"# 0{number} Title"))
+        nbformat.write(notebook, path)
+
+
+def test_a_notebook_that_needs_more_images_is_left_out(short_series, tmp_path, capsys):
+    results = tmp_path / "results" / "synthetic-smoke"
+    write_series(short_series, results, SAVED, TOO_FEW, SAVED)
+    assert run_series.main(["--profile", "smoke"]) == 0
+    assert "  left out. It needs 114.\n" in capsys.readouterr().out
+    assert sorted(path.stem for path in results.glob("*.html")) == ["01_a", "03_a", "index"]
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "said"),
+    [
+        (WRONG, 2, r"The list is damaged\."),
+        ("1 / 0", 1, r"(?s).*ZeroDivisionError.*will fail again at the same place, unless .*"),
+        ("open('/nowhere/x', 'w')", 1, r"(?s).*FileNotFoundError.*will fail again .*"),
+        ("raise MemoryError", 1, r"(?s).*The same command goes on from there, once that is put right\."),
+    ],
+)
+def test_errors_of_a_run_say_what_helps(short_series, tmp_path, capsys, source, code, said):
+    write_series(short_series, tmp_path / "results" / "synthetic-smoke", SAVED, source, SAVED)
+    assert run_series.main(["--profile", "smoke"]) == code
+    assert re.fullmatch(said, capsys.readouterr().err.strip())
+
+
+def run_make(*arguments, **environment):
+    """Output of `make run` that would only show its command."""
+    command = ["make", "RUN=printf '<%s>'", "-o", "setup", "--silent", "run", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=project_root(),
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+NAMES = ["", "a b", "$x", "$(y", "$(shell exit 1)", 'a"b', "it's", "a#b%c\\d", "`ls`", "-x", "ü"]
+
+
+@pytest.mark.parametrize("data", NAMES)
+def test_make_hands_on_names_as_they_are(data):
+    wanted = f"<-m><tools.run_series><--profile=smoke><--data={data}>"
+    assert run_make(f"DATA={data}", "PROFILE=smoke") == (0, wanted, "")
+    assert run_make("PROFILE=smoke", DATA=data) == (0, wanted, "")
+
+
+def test_make_refuses_names_in_small_letters_and_knows_strict():
+    for name in ("data", "profile", "strict"):
+        code, _, said = run_make(f"{name}=x")
+        assert (code, f"You gave {name}=." in said) == (2, True)
+    assert run_make("STRICT=1")[1].endswith("<--strict>")
 
 
 def test_generated_cells_are_written_once(tmp_path):

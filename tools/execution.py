@@ -1,15 +1,23 @@
 """Execute a notebook with other parameters, showing its progress on the terminal."""
 
+import os
 import time
 from pathlib import Path
 
+import matplotlib
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
+from helpers.drive.transfer import DamagedSource
 from helpers.files import InputError
+from helpers.workspace import TooFewImages
 
 PARAMETERS_TAG = "parameters"
+INPUT_ERRORS = {kind.__name__: kind for kind in (InputError, TooFewImages, DamagedSource)}
+QUIET = (
+    "--log-level=ERROR"  # else each kernel warns of eavesdroppers on connections that never leave the machine
+)
 
 
 class TalkingClient(NotebookClient):
@@ -31,25 +39,31 @@ def execute_notebook(path, parameters, target, also=""):
 
     `parameters`: name -> value, assigned in a cell after the one tagged 'parameters' (papermill's
     convention); empty for none. `also`: code that this cell runs afterwards. On an error the notebook is
-    written as far as it came, as <target>.failed.ipynb, and CellExecutionError is raised; InputError when
-    the kernel was killed.
+    written as far as it came, as <target>.failed.ipynb, and CellExecutionError is raised; InputError, or its
+    kind, where the notebook ends in one or the kernel was killed.
     """
     path, target = Path(path), Path(target)
     notebook = nbformat.read(path, as_version=4)
     if parameters or also:
         _inject(notebook, [*(f"{name} = {value!r}" for name, value in parameters.items()), also])
     client = TalkingClient(
-        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=[QUIET],
     )
     client.record_timing = False
     client.on_cell_start = lambda cell, cell_index: _announce(cell, cell_index, len(notebook.cells))
     started = time.monotonic()
     try:
-        client.execute()
+        client.execute(env=kernel_environment())
     except (CellExecutionError, DeadKernelError) as error:
         failed = target.with_suffix(".failed.ipynb")
         nbformat.write(notebook, failed)
         if isinstance(error, CellExecutionError):
+            if kind := INPUT_ERRORS.get(error.ename):
+                raise kind(error.evalue) from None
             raise
         raise InputError(
             f"The process that ran {path.name} was killed, perhaps for lack of memory; {failed.name} shows "
@@ -59,6 +73,13 @@ def execute_notebook(path, parameters, target, also=""):
     nbformat.write(notebook, target)
     target.with_suffix(".failed.ipynb").unlink(missing_ok=True)
     return time.monotonic() - started
+
+
+def kernel_environment():
+    """Variables of a kernel that shows its figures, drawn as matplotlib does without a user's rc file."""
+    settings = os.path.join(matplotlib.get_data_path(), "matplotlibrc")
+    inline = "module://matplotlib_inline.backend_inline"
+    return {**os.environ, "MPLBACKEND": inline, "MATPLOTLIBRC": settings}
 
 
 def _inject(notebook, lines):

@@ -2,6 +2,7 @@
 
 import argparse
 import html
+import os
 import platform
 import sys
 from datetime import date
@@ -13,11 +14,22 @@ import numpy as np
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
+from data_prep.packing.sources import find_source
 from helpers.files import InputError, project_root, read_json, shown_path, write_json, written_whole
 from helpers.posts import CELEBA_FILE, MEASUREMENTS_FILE, format_number
-from helpers.workspace import data_name, get_profile, is_celeba, resolve_data, workspace_folder
+from helpers.workspace import (
+    TooFewImages,
+    data_name,
+    get_profile,
+    is_celeba,
+    is_synthetic,
+    resolve_data,
+    workspace_folder,
+)
 from tools.execution import execute_notebook
 
+STRICT_VARIABLE = "LATENT_FACES_STRICT"  # read by helpers.study
+PASSING_ERRORS = {"OSError", "PermissionError", "MemoryError", "KeyboardInterrupt", "MemoryLimitReached"}
 NOTEBOOK_DEFAULTS = {"PROFILE": "quick", "DATA": None}  # what the notebooks' own parameter cells say
 
 PAGE = """<!DOCTYPE html>
@@ -36,10 +48,13 @@ td, th {{ padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: left
 
 
 def run_series(profile_name, data):
-    """Execute all notebooks at a profile on `data` (None: synthetic faces); return the results folder."""
+    """Execute all notebooks at a profile on `data` (None: synthetic faces); return the results folder.
+
+    A notebook that needs more images is left out, after saying so; the first error of another kind ends it.
+    """
     profile = get_profile(profile_name)
-    data = None if data is None else str(resolve_data(data))
-    results = workspace_folder(data, profile.name)
+    data = None if is_synthetic(data) else str(resolve_data(data))
+    results = workspace_folder(data, profile.name, lambda: find_source(data).identity)
     results.mkdir(parents=True, exist_ok=True)
     notebooks = sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     wanted = {"PROFILE": profile.name, "DATA": data}
@@ -47,7 +62,11 @@ def run_series(profile_name, data):
     seconds = {}
     for path in notebooks:
         print(f"{path.name}: profile {profile.name}, data {data_name(data)}", flush=True)
-        seconds[path.name] = execute_notebook(path, parameters, results / path.name)
+        try:
+            seconds[path.name] = execute_notebook(path, parameters, results / path.name)
+        except TooFewImages as error:
+            print(f"  left out. {error}", flush=True)
+            continue
         _write_page(results / path.name)
         write_index(results, seconds, f"Latent Faces: {data_name(data)}, profile {profile.name}")
         page = shown_path((results / path.name).with_suffix(".html"))
@@ -113,24 +132,37 @@ def write_celeba_measurements(results, profile):
 
 
 def main(arguments=None):
-    """Command line: --profile and --data; exit code 1 when a notebook fails, 2 for bad input."""
+    """Command line: --profile, --data, --strict; exit code 1 when a notebook fails, 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="quick", help="smoke, quick or full")
     parser.add_argument("--data", default=None, help="CelebA folder or archive; without it synthetic faces")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse damaged photos instead of leaving them out"
+    )
     options = parser.parse_args(arguments)
+    if options.strict:
+        os.environ[STRICT_VARIABLE] = "1"  # for the notebooks' kernels
     try:
         results = run_series(options.profile, options.data or None)
     except InputError as error:
         print(f"{str(error).rstrip('.')}.", file=sys.stderr)
         return 2
     except CellExecutionError as error:
-        print(f"{error}\nA notebook failed; run the same command again to go on.", file=sys.stderr)
+        print(f"{error}\n{_advise(error)}", file=sys.stderr)
         return 1
     print(
         f"\nOpen {shown_path(results / 'index.html')} in a browser; "
         "the notebooks and measurements.json lie beside it."
     )
     return 0
+
+
+def _advise(error):
+    """What to do after an error of a notebook: only some go away by themselves."""
+    kept = "What is whole is kept; the .failed.ipynb in the results folder shows how far the notebook came."
+    if error.ename in PASSING_ERRORS:
+        return f"{kept} The same command goes on from there, once that is put right."
+    return f"{kept} The same command will fail again at the same place, unless something is changed."
 
 
 if __name__ == "__main__":
