@@ -1,7 +1,9 @@
+import math
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -79,14 +81,126 @@ def test_nothing_that_nvml_does_is_raised(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "pynvml", Broken("pynvml"))
     assert readings.describe_gpus() == "no GPU (NVML does not answer: the driver is of another version)"
-    for call in ("nvmlDeviceGetCount", "nvmlDeviceGetName", "nvmlDeviceGetMemoryInfo"):
-        module = fake_pynvml("x")
-        setattr(module, call, lambda *_: 1 / 0)
-        monkeypatch.setitem(sys.modules, "pynvml", module)
-        assert readings.read_gpus() == [] and "division" in readings.describe_gpus()
+    module = fake_pynvml("x")
+    module.nvmlDeviceGetCount = lambda: 1 / 0
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    assert readings.read_gpus() == [] and "division" in readings.describe_gpus()
     monkeypatch.setitem(sys.modules, "pynvml", fake_pynvml("x", devices=0))
     assert readings.describe_gpus() == "no GPU (NVML knows of none)"
     assert readings.format_memory(readings.memory()).endswith(", no GPU")
+
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "gpus", "line"),
+    [
+        ("nvmlDeviceGetName", lambda handle: b"\xffGeForce", ("\ufffdGeForce", 2e9, 16e9), "2.0 of 16.0 GB"),
+        ("nvmlDeviceGetName", lambda handle: b"\xff".decode(), ("GPU 0", 2e9, 16e9), "GPU 0 2.0 of 16.0 GB"),
+        ("nvmlDeviceGetMemoryInfo", lambda handle: 1 / 0, ("T4", NAN, NAN), "T4 of unknown memory"),
+        ("nvmlDeviceGetHandleByIndex", lambda index: 1 / 0, ("GPU 0", NAN, NAN), "GPU 0 of unknown memory"),
+    ],
+)
+def test_of_nvmls_answers_those_that_come_are_shown(monkeypatch, call, answer, gpus, line):
+    module = fake_pynvml("T4")
+    setattr(module, call, answer)
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    assert readings.read_gpus() == [readings.GpuMemory(*gpus)]
+    assert line in readings.describe_gpus() and line in readings.format_memory(readings.memory())
+
+
+def test_one_gpu_that_fails_does_not_hide_the_other(monkeypatch):
+    module = fake_pynvml("T4", devices=2)
+    module.nvmlDeviceGetHandleByIndex = lambda index: 1 // (1 - index)
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    assert readings.describe_gpus() == "T4 2.0 of 16.0 GB; GPU 1 of unknown memory"
+
+
+def test_tensorflows_own_figures_do_not_need_nvml(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    started = threading.Event()
+    started.set()
+    monkeypatch.setattr(backend, "backend_started", started)
+    monkeypatch.setattr(backend, "backend_vram", lambda: backend.BackendVram(2_000_000_000, 3_000_000_000))
+    line = readings.format_memory(readings.memory())
+    assert line.endswith(", a GPU that NVML does not know, TensorFlow's VRAM 2.00 GB (peak 3.00)")
+    assert backend.describe_device([], [(9, 0)]) == "GPU: compute capability 9.0"
+
+
+def write_keras_json(folder, text):
+    (folder / "keras.json").write_text(text)
+    names = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    return {**names, "KERAS_HOME": str(folder)}
+
+
+STARTED = """if True:
+    from helpers import monitor
+    from helpers.files import InputError
+    try:
+        monitor.start().stop()
+    except InputError as error:
+        print("refused:", error)
+        raise SystemExit
+    import keras, sys
+    from helpers.models.networks import Autoencoder
+    from helpers.monitor.backend import backend_name
+    print(keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name)
+    print(keras.config.epsilon(), keras.backend.backend(), backend_name())
+    print(Autoencoder(z_dim=2, filters=(2, 2, 2, 2)).decoder(keras.ops.zeros((3, 2))).shape[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "variable", "name"),
+    [
+        ('{"backend": "jax", "image_data_format": "channels_first", "floatx": "float16"}', None, "jax"),
+        ('{"backend": "torch", "floatx": "float64", "epsilon": 0.1}', "tensorflow", "tensorflow"),
+    ],
+)
+def test_the_backend_of_keras_json_runs_and_is_named_and_its_other_settings_do_not_hold(
+    tmp_path, text, variable, name
+):
+    environment = write_keras_json(tmp_path, text) | ({"KERAS_BACKEND": variable} if variable else {})
+    told = subprocess.run(
+        [sys.executable, "-c", STARTED], env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert told[0].startswith("keras.json asks for ") and "floatx" in told[0] and "here float32" in told[0]
+    assert f", {name} " in told[1] and "keras 3." in told[1]
+    assert told[-3:] == ["float32 channels_last float32", f"1e-07 {name} {name}", "(96, 96, 3)"]
+    assert (tmp_path / "keras.json").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"backend": "torch"}', "'torch'"),
+        ('{"backend": ["jax"]}', "['jax']"),
+        ('{"backend": "jax", "floatx": "float8"}', "Invalid `floatx`"),
+        ("[]", "Correct or delete it"),
+    ],
+)
+def test_a_keras_json_that_cannot_be_followed_is_told_in_a_sentence(tmp_path, text, words):
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED],
+        env=write_keras_json(tmp_path, text) | ({"KERAS_BACKEND": "jax"} if text == "[]" else {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("refused: ") and words in done.stdout and done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "null\n{", '{"floatx": "float32"}'])
+def test_a_keras_json_without_a_word_on_the_backend_means_tensorflow(tmp_path, monkeypatch, text):
+    for name, value in write_keras_json(tmp_path, text).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    backend.read_keras_json.cache_clear()
+    try:
+        assert backend.backend_name() == "tensorflow" and backend._settle_keras() is None
+    finally:
+        backend.read_keras_json.cache_clear()
 
 
 def test_nvml_is_opened_once_whatever_comes_of_it(monkeypatch):
@@ -101,7 +215,7 @@ def test_tensorflows_own_figures_stand_beside_nvmls():
     gpus = (readings.GpuMemory("Tesla T4", 15_000_000_000, 16_000_000_000),)
     reading = readings.Memory(1, 1, 1, 1, gpus, backend.BackendVram(2_000_000_000, 3_000_000_000))
     line = readings.format_memory(reading)
-    assert line.endswith("Tesla T4 15.0 of 16.0 GB, of it TensorFlow 2.00 GB (peak 3.00)")
+    assert line.endswith("Tesla T4 15.0 of 16.0 GB, of it TensorFlow's VRAM 2.00 GB (peak 3.00)")
 
 
 def proc_bytes(file, name):
@@ -162,12 +276,14 @@ def nvml_environment(request, tmp_path_factory):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"the package index does not give {packages}: {done.stderr[-200:]}")
+    (folder / "numpy.py").write_text("")  # the monitor computes nothing with it, and it is large
     return request.param, python
 
 
 def tell_gpus(python, libraries):
     """What a process in this environment, with the libraries of this folder, says of its GPUs."""
-    environment = {**os.environ, "PYTHONPATH": str(project_root()), "LD_LIBRARY_PATH": str(libraries)}
+    path = os.pathsep.join(map(str, (project_root(), python.parents[1])))
+    environment = {**os.environ, "PYTHONPATH": path, "LD_LIBRARY_PATH": str(libraries)}
     done = subprocess.run([python, "-c", TELL], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 

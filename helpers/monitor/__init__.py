@@ -17,10 +17,13 @@ from helpers.monitor.readings import (
 def start(limit=None):
     """Start Keras' backend and a watch with a `limit` in bytes (`watch.start`), and return the watch.
 
-    Call it before keras is imported. Prints versions, device and memory, a line each.
+    Call it before keras is imported. Prints versions, device and memory, a line each, and before them what of
+    the user's keras.json does not hold here.
     """
-    start_backend()
+    passed_over = start_backend()
     started = watch.start(limit)
+    if passed_over:
+        print(passed_over)
     print(describe_versions())
     print(describe_device(read_gpus(), gpus_of_backend()))
     print(format_memory(memory()))

@@ -2,13 +2,24 @@
 
 import contextlib
 import importlib.metadata
+import importlib.util
+import json
 import os
 import platform
 import sys
 import threading
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from helpers.files import InputError
+
+BACKENDS = ("tensorflow", "jax")
+KERAS_SETTINGS = {
+    "image_data_format": "channels_last",
+    "floatx": "float32",
+    "epsilon": 1e-7,
+}  # all rely on them
 BFLOAT16_CPU_FLAGS = ("avx512_bf16", "amx_bf16")
 FLOAT16_COMPUTE_CAPABILITY = (7, 0)  # from Volta on a GPU multiplies float16 in tensor cores
 backend_started = threading.Event()  # asked earlier, TensorFlow would take all VRAM to answer
@@ -31,8 +42,21 @@ def cpu_multiplies_bfloat16():
 
 
 def backend_name():
-    """Name of the backend that Keras takes: 'tensorflow' unless KERAS_BACKEND says otherwise."""
-    return os.environ.get("KERAS_BACKEND", "tensorflow")
+    """Name of the backend that Keras takes: what KERAS_BACKEND or else keras.json says, or 'tensorflow'."""
+    return os.environ.get("KERAS_BACKEND") or read_keras_json().get("backend", BACKENDS[0])
+
+
+@cache
+def read_keras_json():
+    """Settings of the user's keras.json, as Keras finds it; none where there is none that can be read."""
+    home = os.path.expanduser("~")
+    folder = os.environ.get(
+        "KERAS_HOME", os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    )
+    with contextlib.suppress(OSError, ValueError):
+        settings = json.loads(Path(folder, "keras.json").expanduser().read_text(encoding="utf-8"))
+        return settings if isinstance(settings, dict) else {"damaged": True}
+    return {}
 
 
 def gpus_of_backend():
@@ -71,9 +95,22 @@ def start_backend():
 
     Intel's oneDNN computes the convolutions. TensorFlow takes it by itself only where the processor has
     AVX512-VNNI or newer instructions; on others training is two to four times as fast with it.
+
+    Returns a line on what keras.json asks for in vain, if it does. InputError for a backend that is not
+    installed or that the networks do not know, and for a keras.json that Keras does not take.
     """
-    if backend_name() != "tensorflow":
-        return
+    name = backend_name()
+    if name not in BACKENDS or importlib.util.find_spec(name) is None:
+        raise InputError(
+            f"Keras is to run on {name!r} (KERAS_BACKEND, or keras.json in the folder .keras), which is "
+            "not installed or not what the networks are made for; set KERAS_BACKEND to tensorflow or jax."
+        )
+    if name == "tensorflow":
+        _start_tensorflow()
+    return _settle_keras()
+
+
+def _start_tensorflow():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with stderr_closed():
@@ -83,6 +120,26 @@ def start_backend():
         with contextlib.suppress(RuntimeError):  # too late: the GPU is in use already
             tensorflow.config.experimental.set_memory_growth(gpu, True)
     backend_started.set()
+
+
+def _settle_keras():
+    """Give Keras the settings that hold here; a line where keras.json has others, else None."""
+    asked = read_keras_json()
+    others = {
+        key: asked[key]
+        for key in KERAS_SETTINGS
+        if asked.get(key, KERAS_SETTINGS[key]) != KERAS_SETTINGS[key]
+    }
+    if not others and "damaged" not in asked:
+        return None
+    try:
+        from keras import config
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"Keras does not take your keras.json: {error} Correct or delete it.") from error
+    for key in others:
+        getattr(config, f"set_{key}")(KERAS_SETTINGS[key])
+    told = ", ".join(f"{key} {value}, here {KERAS_SETTINGS[key]}" for key, value in others.items())
+    return f"keras.json asks for {told} (for this process only)."
 
 
 def forget_gradients():
@@ -139,7 +196,8 @@ def describe_versions():
 def describe_device(gpus, capabilities):
     """Say where the networks run; warn when a GPU is there (`read_gpus`) and the backend uses none."""
     if capabilities:
-        return "GPU: " + ", ".join(gpu.name for gpu in gpus)
+        names = [gpu.name for gpu in gpus] or [f"compute capability {a}.{b}" for a, b in capabilities]
+        return "GPU: " + ", ".join(names)
     cores = f"CPU with {os.cpu_count()} cores"
     if not gpus:
         return f"{cores} (no GPU found)"

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import math
 import os
 import platform
 import shutil
@@ -23,11 +24,14 @@ NVML_MEMORY_V2 = 5 * 8 | 2 << 24  # how NVML wants its record asked for: bytes, 
 
 @dataclass(frozen=True)
 class GpuMemory:
-    """Memory of one GPU in bytes, as nvidia-smi shows it: `used` by all processes together."""
+    """Memory of one GPU in bytes, as nvidia-smi shows it: `used` by all processes together.
+
+    Both are nan where NVML does not tell, as of a GPU in parts (MIG) or one that shares the machine's RAM.
+    """
 
     name: str
-    used: int
-    total: int
+    used: float
+    total: float
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def memory():
         machine_used=machine.total - machine.available,
         machine_total=machine.total,
         gpus=tuple(gpus),
-        backend=backend.backend_vram() if gpus and backend.backend_started.is_set() else None,
+        backend=backend.backend_vram() if backend.backend_started.is_set() else None,
     )
 
 
@@ -91,31 +95,38 @@ def _ask_nvml():
         import pynvml
     except Exception:  # some modules of this name import others that are not there
         return [], "the module pynvml is missing"
-    handles, reason = _open_nvml(pynvml)
-    try:
-        return [_read_gpu(pynvml, handle) for handle in handles], reason
-    except Exception as error:
-        return [], f"NVML does not answer: {error}"
+    count, reason = _open_nvml(pynvml)
+    return [_read_gpu(pynvml, index) for index in range(count)], reason
 
 
 @cache
 def _open_nvml(pynvml):
-    """Handles of all GPUs, or in words why there are none; NVML stays open until the process ends."""
+    """Number of GPUs, and in words why there are none; NVML stays open until the process ends."""
     try:
         pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(count)], "NVML knows of none"
+        return int(pynvml.nvmlDeviceGetCount()), "NVML knows of none"
     except Exception as error:  # NVMLError, or a broken module of the same name
-        return [], f"NVML does not answer: {error}"
+        return 0, f"NVML does not answer: {error}"
 
 
-def _read_gpu(pynvml, handle):
-    """`GpuMemory` by NVML's second version, whose `used` leaves out what the driver reserves.
+def _read_gpu(pynvml, index):
+    """`GpuMemory` with what NVML tells of a GPU; each of its answers may fail alone."""
+    name, used, total = f"GPU {index}", math.nan, math.nan
+    with suppress(Exception):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        with suppress(Exception):
+            used, total = _read_vram(pynvml, handle)
+        told = pynvml.nvmlDeviceGetName(handle)  # under WSL it may be no UTF-8, which some modules decode
+        name = told.decode(errors="replace") if isinstance(told, bytes) else told
+    return GpuMemory(name, used, total)
+
+
+def _read_vram(pynvml, handle):
+    """Bytes used and in all by NVML's second version, whose `used` leaves out what the driver reserves.
 
     Where the driver is older, by the first one. nvidia-ml-py3 has no function for the second; both modules
     hand out those of the library.
     """
-    name = pynvml.nvmlDeviceGetName(handle)
     numbers = (ctypes.c_ulonglong * 5)(NVML_MEMORY_V2)  # version, then bytes: total, reserved, free, used
     try:
         ask = pynvml._nvmlGetFunctionPointer("nvmlDeviceGetMemoryInfo_v2")
@@ -124,7 +135,7 @@ def _read_gpu(pynvml, handle):
     except Exception:
         first = pynvml.nvmlDeviceGetMemoryInfo(handle)
         total, used = first.total, first.used
-    return GpuMemory(name.decode() if isinstance(name, bytes) else name, used, total)
+    return used, total
 
 
 def format_memory(reading):
@@ -133,14 +144,18 @@ def format_memory(reading):
         f"RAM {reading.process / GIGABYTE:.2f} GB (peak {reading.process_peak / GIGABYTE:.2f}), "
         f"machine {reading.machine_used / GIGABYTE:.1f} of {reading.machine_total / GIGABYTE:.1f} GB"
     )
-    parts = [line, *(map(_format_gpu, reading.gpus) if reading.gpus else ["no GPU"])]
+    parts = [line, *map(_format_gpu, reading.gpus)]
+    if not reading.gpus:
+        parts.append("a GPU that NVML does not know" if reading.backend else "no GPU")
     if reading.backend:
         now, peak = reading.backend.now / GIGABYTE, reading.backend.peak / GIGABYTE
-        parts.append(f"of it TensorFlow {now:.2f} GB (peak {peak:.2f})")
+        parts.append(f"{'of it ' if reading.gpus else ''}TensorFlow's VRAM {now:.2f} GB (peak {peak:.2f})")
     return ", ".join(parts)
 
 
 def _format_gpu(gpu):
+    if math.isnan(gpu.total):
+        return f"{gpu.name} of unknown memory"
     return f"{gpu.name} {gpu.used / GIGABYTE:.1f} of {gpu.total / GIGABYTE:.1f} GB"
 
 

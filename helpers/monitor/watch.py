@@ -8,6 +8,7 @@ Colab's free machine has 12.7 GB, of which it needs 0.9 to 1.4 itself (COL-002, 
 """
 
 import _thread
+import math
 import signal
 import sys
 import threading
@@ -24,6 +25,13 @@ CHECK_SECONDS = 0.1  # between two looks of the guard
 SAMPLE_SECONDS = 0.5  # between two readings for the record
 MOST_SAMPLES = 4000  # then every second one goes, and readings become rarer
 LABEL_WIDTH = 44
+SIZES = {
+    "before": "before",
+    "peak": "peak",
+    "after": "after",
+    "machine_peak": "machine",
+}  # columns of the table
+SIZES |= {"vram_peak": "VRAM", "backend_peak": "TensorFlow"}
 COLAB_LIMIT = 11e9  # bytes for this process; COL-004
 MACHINE_SHARE = 0.85  # of all memory, on machines smaller than Colab's
 MARGIN = 1e9  # bytes beyond the limit that one allocation may take: the guard sees it and stops what follows
@@ -47,7 +55,7 @@ class Stage(NamedTuple):
     after: int
     peak: int  # most resident memory of the process
     machine_peak: int
-    vram_peak: int | None  # of all processes on the first GPU, None without one
+    vram_peak: int | None  # of all processes on the first GPU, None where none is known
     backend_peak: int | None  # of TensorFlow on it, since its start
 
 
@@ -136,6 +144,7 @@ def _summarise(label, samples, first, last):
     if last.reading.process_peak > first.reading.process_peak:  # higher than what the samples have caught
         peak = max(peak, last.reading.process_peak)
     vram = [reading.gpus[0].used for reading in readings if reading.gpus]
+    known = [used for used in vram if not math.isnan(used)]
     return Stage(
         label=label,
         seconds=last.seconds - first.seconds,
@@ -143,22 +152,20 @@ def _summarise(label, samples, first, last):
         after=last.reading.process,
         peak=peak,
         machine_peak=max(reading.machine_used for reading in readings),
-        vram_peak=max(vram, default=None),
+        vram_peak=max(known, default=None),
         backend_peak=last.reading.backend and last.reading.backend.peak,
     )
 
 
 def format_peaks(stages):
-    """Table of `Stage`s for people, in GB."""
-    gpu = any(stage.vram_peak is not None for stage in stages)
-    head = f"{'GB':{LABEL_WIDTH}} {'seconds':>8} {'before':>7} {'peak':>7} {'after':>7} {'machine':>8}"
-    lines = [head + (f" {'VRAM':>7} {'TensorFlow':>11}" if gpu else "  (no GPU)")]
-    for stage in stages:
-        sizes = [(stage.before, 7), (stage.peak, 7), (stage.after, 7), (stage.machine_peak, 8)]
-        sizes += [(stage.vram_peak or 0, 7), (stage.backend_peak or 0, 11)] if gpu else []
-        line = f"{stage.label[:LABEL_WIDTH]:{LABEL_WIDTH}} {stage.seconds:8.1f}"
-        lines.append(line + "".join(f" {size / GIGABYTE:{width}.2f}" for size, width in sizes))
-    return "\n".join(lines)
+    """Table of `Stage`s for people, in GB; without a GPU it has no columns of one."""
+    import pandas as pd  # takes half a second, which only those who show a table should wait
+
+    told = pd.DataFrame(stages)
+    sizes = told[list(SIZES)].astype(float).dropna(axis="columns", how="all") / GIGABYTE
+    table = sizes.rename(columns=SIZES).set_axis(told["label"].str[:LABEL_WIDTH].rename(None))
+    table.insert(0, "seconds", told["seconds"].map("{:.1f}".format).values)
+    return table.rename_axis(columns="GB").to_string(float_format="{:.2f}".format, na_rep="")
 
 
 def start(limit=None):
