@@ -159,6 +159,105 @@ def test_the_picture_says_how_many_points_are_left_and_how_far_the_picked_one_is
     assert data.lines[3].get_xydata()[0] == pytest.approx(space_module.place_in_plane(space, settings))
 
 
+def colours(n):
+    """Images of one colour each, which tells their row."""
+    return np.tile(np.arange(3 * n).reshape(n, 1, 1, 3) % 251, (1, 8, 8, 1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["array", "floats", "function"])
+def test_real_images_of_the_nearest_points_stand_beside_the_decoded_one(z, space, kind):
+    images = real = colours(len(z))
+    if kind == "floats":
+        images = images.astype(np.float32) / 255
+    settings = Settings("original", 3, 1, fact=1.35, pick_first=1.2, pick_second=-0.5)
+    given = (lambda rows: images[rows]) if kind == "function" else images
+    figure = widgets.draw_static(space, Decoder(), "autoencoder", settings, images=given)[0]
+    distances = np.linalg.norm(z - space_module.point_of_plane(space, settings), axis=1)
+    nearest = np.argsort(distances)[:3]
+    axis = figure.axes[2]
+    decoded, *shown = (image.get_array() for image in axis.images)
+    assert np.array_equal(np.stack(shown), real[nearest])
+    (alone,) = widgets.draw_static(space, Decoder(), "autoencoder", settings)[0].axes[2].images
+    assert np.array_equal(decoded, alone.get_array())
+    words = "{:.1f}, {:.1f} and {:.1f} away".format(*distances[nearest])
+    assert words in axis.texts[1].get_text()
+    boxes = [image.get_window_extent() for image in axis.images]
+    assert not any(box.overlaps(other) for box in boxes for other in boxes if box is not other)
+    texts = [text.get_window_extent() for text in (*axis.texts, *figure.texts)]
+    assert all(figure.bbox.containsx(edge) for box in (*boxes, *texts) for edge in (box.x0, box.x1))
+
+
+def test_the_neighbours_follow_the_picked_point_and_nothing_else(z, space):
+    asked = []
+
+    def images(rows):
+        asked.append(rows)
+        return colours(len(z))[rows]
+
+    options = (Settings(), None, {}, images)
+    live = widgets.build_explorer(space, Decoder(), "autoencoder", *options)
+    for name in ("fact", "n_std"):
+        live.controls[name].value = MOVES[name]
+    assert len(asked) == 1
+    first = live.picture.value
+    live.controls["pick_second"].value = -3.0
+    assert len(asked) == 2 and not np.array_equal(*asked)
+    assert live.picture.value != first
+    figure, file = (
+        widgets.draw_static(
+            space,
+            Decoder(),
+            "autoencoder",
+            Settings(fact=1.35, n_std=2.5, pick_second=-3.0),
+            images=images,
+        )[0],
+        io.BytesIO(),
+    )
+    figure.savefig(file, format="rgba")
+    whole = np.frombuffer(file.getvalue(), np.uint8).reshape(432, 998, 4)[:, :, :3].astype(int)
+    assert np.abs(pixels(live.picture.value) - whole).max(axis=2).mean() < 2
+
+
+def refuse(z):
+    raise ValueError("a network for 5 dimensions")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"z": [["some", "words"]] * 20}, "z as an array of numbers"),
+        ({"z": None}, "z as an array of numbers"),
+        ({"z": np.ones((20, 6), np.float32)}, "the same"),
+        ({"decoder": None}, "a decoder that can be called"),
+        (
+            {"decoder": lambda z: np.zeros((len(z), 8, 8, 1))},
+            r"\(1, 8, 8, 1\); give a decoder",
+        ),
+        ({"decoder": refuse}, "a network for 5 dimensions"),
+        ({"label": 3}, "a label in words"),
+        ({"settings": {"first": 1}}, "explorer.Settings"),
+        ({"settings": Settings(first=1.5)}, "no PCA component 1.5"),
+        ({"sampler": "none such"}, "one of the samplers normal, "),
+        ({"sampler": ["normal"]}, "one of the samplers"),
+        ({"images": colours(1499)}, "1,500 rows"),
+        ({"images": [colours(1)[0]] * 1500}, "1,500 rows"),
+        ({"images": colours(1500)[..., 0]}, "in colour"),
+        ({"images": lambda rows: None}, "in colour"),
+    ],
+)
+@pytest.mark.parametrize("live", [True, False])
+def test_arguments_of_another_kind_get_one_sentence(z, monkeypatch, changes, words, live):
+    monkeypatch.setattr(widgets, "display", lambda content, raw: None)
+    with pytest.raises(InputError, match=words) as caught:
+        widgets.explore(**{"z": z, "decoder": Decoder(), "live": live} | changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cloud_needs_no_name_of_the_series(z):
+    widgets.explore(z.tolist(), Decoder(), "my own")
+    assert plt.gcf().texts[0].get_text() == "my own: 1,500 z-points"
+
+
 def test_what_cannot_be_drawn_is_said_and_the_picture_stays(space):
     live = build(space)
     first = live.picture.value

@@ -21,6 +21,7 @@ from helpers.explorer.space import (
     centre_and_spread,
     count_left,
     cut_cloud,
+    nearest_points,
     picked_distance,
     place_in_plane,
     point_of_plane,
@@ -28,11 +29,13 @@ from helpers.explorer.space import (
     share_within,
 )
 from helpers.figures.style import COLOURS, HIGHLIGHT, JPEG_QUALITY, colour_of, show_faces
+from helpers.files import InputError
 
 PICTURE = {"figsize": (10.4, 4.5), "dpi": 96}  # of the figure: inches, pixels per inch
 EDGES = {"left": 0.07, "right": 0.98, "bottom": 0.2, "top": 0.87, "wspace": 0.08}  # shares of the figure
 VIEW_STDS = 4  # standard deviations of the wider axis from the mean to the edge of a panel
 TICKS = 5  # intervals at most along an axis: the labels take most of the time that drawing takes
+NEIGHBOURS = 3  # real images beside that of the picked point; no cloud of FEWEST_POINTS has fewer
 SHEET_ROWS, SHEET_COLUMNS = 2, 8  # faces that a sampler draws
 FITTED_POINTS = 20_000  # at most, of those left, that a sampler is fitted to: more take longer than one waits
 NAMES = {"original": "component", "PCA": "PC"}
@@ -53,16 +56,18 @@ class Picture(NamedTuple):
     """The panels of cloud and surrogate, and the parts that show the picked point."""
 
     panels: tuple
+    faces: tuple[AxesImage, ...]  # the decoded one, then real ones, if there are images
     picked: Line2D
-    face: AxesImage
     face_title: Text
+    distances: Text
 
 
-def make_picture(figure, label, count):
+def make_picture(figure, label, count, neighbours=0):
     """Put panels without content into an empty figure; `label` names the cloud, as in figures of the series.
 
-    `count` is the number of its points before trimming. The parts that change are 'animated': matplotlib
-    leaves them to `make_painter`, except when it saves the figure.
+    `count` is the number of its points before trimming; `neighbours`, that of images beside the picked
+    point's. The parts that change are 'animated': matplotlib leaves them to `make_painter`, except when it
+    saves the figure.
     """
     first, second, third = figure.subplots(1, 3, gridspec_kw=EDGES)
     second.sharex(first)
@@ -71,10 +76,15 @@ def make_picture(figure, label, count):
     panels = tuple(_make_panel(axis, name, count) for axis, name in ((first, label), (second, "surrogate")))
     picked = _empty_line(first, "X", HIGHLIGHT, "picked point", mec="white", ms=9)
     third.set_axis_off()
-    face = third.imshow(np.zeros((1, 1, 3), np.uint8), extent=(0, 1, 0, 1), animated=True)
+    tops = np.linspace(1, 0, neighbours, endpoint=False)
+    extents = [(0, 1, 0, 1), *((1.02, 1 + tops[-1], top - tops[-1] + 0.02, top) for top in tops)]
+    empty = np.zeros((1, 1, 3), np.uint8)
+    faces = tuple(third.imshow(empty, extent=extent, animated=True) for extent in extents)
+    third.set(xlim=(0, extents[-1][1]), ylim=(0, 1))
     figure.legend(handles=[*panels[0][2:], picked], loc="lower left", ncols=5, fontsize=9, markerscale=2)
     title = _make_title(third, "the decoder's image of the picked point")
-    return Picture(panels, picked, face, title)
+    distances = third.text(0.5, -0.05, "", transform=third.transAxes, ha="center", va="top", animated=True)
+    return Picture(panels, faces, picked, title, distances)
 
 
 def _make_panel(axis, name, count):
@@ -127,14 +137,32 @@ def draw_frame(picture, space, settings):
         panel.axis.set_xlabel(f"{name} {settings.first} (no unit)")
 
 
-def make_renderer(space, decoder, figure, label):
+def take_images(source, wanted):
+    """Images (n, height, width, 3), uint8, that `source` has for what is `wanted`: n z-vectors or n rows.
+
+    A function (a decoder) or an array of images, uint8 or float in [0, 1]. Raises InputError for others.
+    """
+    try:
+        images = np.asarray(source(wanted) if callable(source) else source[wanted])
+    except Exception as error:  # a network says in its own way that z has another size
+        raise InputError(f"No images can be had for {np.shape(wanted)}: {error}") from error
+    if images.ndim != 4 or images.shape[::3] != (len(wanted), 3):
+        raise InputError(
+            f"Images come as an array ({len(wanted)}, height, width, 3), this one has the shape "
+            f"{images.shape}; give a decoder, or images, in colour."
+        )
+    return images if images.dtype == np.uint8 else (255 * images.clip(0, 1) + 0.5).astype(np.uint8)
+
+
+def make_renderer(space, decoder, figure, label, images=None):
     """Function that draws `Settings` into an empty figure, and again whenever it is called.
 
-    `decoder` maps z (n, d), float32, to images (n, height, width, 3) in [0, 1]. Densities and the decoded
-    image are computed anew only if they change. The function returns the `Picture`, and raises InputError
-    before it draws anything.
+    `decoder` maps z (n, d), float32, to images (n, height, width, 3) in [0, 1]; `images` has those of rows of
+    z, for the z-points nearest to the picked one. Densities and images are computed anew only if they change.
+    The function returns the `Picture`, and raises InputError before it draws anything.
     """
-    picture, same = make_picture(figure, label, len(space.data.deviations)), Settings()
+    neighbours = 0 if images is None else NEIGHBOURS
+    picture, same = make_picture(figure, label, len(space.data.deviations), neighbours), Settings()
 
     @lru_cache(maxsize=1)
     def sections(plane):
@@ -142,18 +170,25 @@ def make_renderer(space, decoder, figure, label):
             return list(pool.map(cut_cloud, (space.data, space.surrogate), (plane, plane)))
 
     @lru_cache(maxsize=1)
-    def face(point):
-        image = np.asarray(decoder(point_of_plane(space, point)[None]))[0]
-        return (255 * image + 0.5).astype(np.uint8)  # is drawn twice as fast as floats
+    def faces(point):  # bytes are drawn twice as fast as floats
+        decoded = take_images(decoder, point_of_plane(space, point)[None])
+        if images is None:
+            return decoded, ""
+        rows, distances = nearest_points(space, point, NEIGHBOURS)
+        listed = "and the nearest real ones,\n{:.1f}, {:.1f} and {:.1f} away (Euclidean)".format(*distances)
+        return [*decoded, *take_images(images, rows)], listed
 
     def render(settings):
         require_plane(space, settings)
         found = sections(settings._replace(n_std=same.n_std, pick_first=0.0, pick_second=0.0))
+        shown, listed = faces(settings._replace(n_std=same.n_std, fact=same.fact))
         draw_frame(picture, space, settings)
         for panel, section in zip(picture.panels, found, strict=True):
             draw_section(panel, section, settings.n_std)
         picture.picked.set_data(*place_in_plane(space, settings)[:, None])
-        picture.face.set_data(face(settings._replace(n_std=same.n_std, fact=same.fact)))
+        for artist, image in zip(picture.faces, shown, strict=True):
+            artist.set_data(image)
+        picture.distances.set_text(listed)
         distance, median = picked_distance(space, settings), space.median_distance
         picture.face_title.set_text(f"Mahalanobis distance {distance:.1f} (median: {median:.1f})")
         return picture
@@ -161,14 +196,14 @@ def make_renderer(space, decoder, figure, label):
     return render
 
 
-def make_painter(space, decoder, label):
+def make_painter(space, decoder, label, images=None):
     """Function of `Settings` that returns the bytes of a JPEG; otherwise as `make_renderer`.
 
     Frame and legend, which take longest to draw, are kept for as long as the axes stay the same.
     """
     figure = Figure(**PICTURE)
     canvas = FigureCanvasAgg(figure)
-    render = make_renderer(space, decoder, figure, label)
+    render = make_renderer(space, decoder, figure, label, images)
 
     @lru_cache(maxsize=1)
     def frame(coordinates, first, second):
@@ -178,7 +213,7 @@ def make_painter(space, decoder, label):
     def paint(settings):
         picture = render(settings)
         canvas.restore_region(frame(*settings[:3]))
-        for artist in (*picture.panels[0][1:], *picture.panels[1][1:], *picture[1:]):
+        for artist in (*picture.panels[0][1:], *picture.panels[1][1:], *picture.faces, *picture[2:]):
             figure.draw_artist(artist)
         pixels = np.asarray(canvas.buffer_rgba())
         return simplejpeg.encode_jpeg(pixels, JPEG_QUALITY, colorspace="RGBA", colorsubsampling="444")
@@ -195,6 +230,6 @@ def draw_sheet(space, decoder, fact, name, sampler, seed):
     left = count_left(space.data, fact)
     rows = np.sort(rng.permutation(left)[:FITTED_POINTS])
     z = sampler(space.data.coordinates["original"][:, rows].T, SHEET_ROWS * SHEET_COLUMNS, rng)
-    lines = np.split(np.asarray(decoder(z)), SHEET_ROWS)
+    lines = np.split(take_images(decoder, z), SHEET_ROWS)
     title = f"Faces of the sampler '{name}', fitted to {len(rows):,} of the {left:,} z-points left"
     return show_faces({f"row {number}": line for number, line in enumerate(lines, start=1)}, title)

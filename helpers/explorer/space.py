@@ -16,7 +16,7 @@ from helpers.latent.covariance import (
     transform_pca,
 )
 from helpers.latent.fits import largest_deviations
-from helpers.latent.pieces import require_points, row_slices
+from helpers.latent.pieces import require_array, row_slices
 from helpers.latent.surrogates import matched_surrogate
 
 COORDINATES = ("original", "PCA")  # components of z as the encoder gives them, or principal components
@@ -46,11 +46,13 @@ class Settings(NamedTuple):
 class Cloud(NamedTuple):
     """z-points in the order of their largest deviations, so that those left by any `fact` come first.
 
-    deviations (n,), ascending; coordinates: "original" -> (d, n) and "PCA" -> (r, n), float32, so that each
-    component lies in one piece; shown: ascending places of the points that scatter plots draw.
+    deviations (n,), ascending; rows (n,): of z, in this order; coordinates: "original" -> (d, n) and
+    "PCA" -> (r, n), float32, so that each component lies in one piece; shown: ascending places of the points
+    that scatter plots draw.
     """
 
     deviations: np.ndarray
+    rows: np.ndarray
     coordinates: dict
     shown: np.ndarray
 
@@ -58,7 +60,8 @@ class Cloud(NamedTuple):
 class Space(NamedTuple):
     """A cloud, its Gaussian surrogate in the same coordinates, the PCA of all its points and their normal.
 
-    median_distance: Mahalanobis distance of half of the cloud's points from their mean.
+    median_distance: Mahalanobis distance of half of the cloud's points from their mean. squares (n,),
+    float32: squared Euclidean distances of the points from the mean, in the order of `data`.
     """
 
     data: Cloud
@@ -66,6 +69,7 @@ class Space(NamedTuple):
     pca: Pca
     normal: Normal
     median_distance: float
+    squares: np.ndarray
 
 
 class Section(NamedTuple):
@@ -89,13 +93,14 @@ def prepare_space(z, seed=1):
     PCA and limits of trimming are those of all points; the surrogate's limits are its own, found in the same
     way. Takes about 6 times the memory of z. Raises InputError for fewer than FEWEST_POINTS.
     """
-    require_points(z, FEWEST_POINTS, "A plane")
+    z = require_array(z, f"n>={FEWEST_POINTS} d", "A plane")
     rng = np.random.default_rng(seed)
     pca = fit_pca(z)
     normal = Normal(pca.mean, principal_axes(pca))
     data = order_cloud(z, pca, len(normal.axes), rng)
     surrogate = order_cloud(matched_surrogate(z, len(z), rng), pca, len(normal.axes), rng)
-    return Space(data, surrogate, pca, normal, float(np.median(mahalanobis_distances(normal, z))))
+    squares = np.einsum("rn,rn->n", data.coordinates["PCA"], data.coordinates["PCA"])
+    return Space(data, surrogate, pca, normal, float(np.median(mahalanobis_distances(normal, z))), squares)
 
 
 def order_cloud(z, pca, n_components, rng):
@@ -107,7 +112,7 @@ def order_cloud(z, pca, n_components, rng):
         points = z[order[rows]]
         original[:, rows], principal[:, rows] = points.T, transform_pca(pca, points, n_components).T
     shown = np.sort(rng.permutation(len(z))[:SCATTERED_POINTS])
-    return Cloud(deviations[order], {"original": original, "PCA": principal}, shown)
+    return Cloud(deviations[order], order, {"original": original, "PCA": principal}, shown)
 
 
 def count_left(cloud, fact):
@@ -122,7 +127,7 @@ def require_plane(space, settings):
         raise InputError(f"There are no coordinates '{coordinates}'; choose {' or '.join(COORDINATES)}.")
     last = len(space.data.coordinates[coordinates]) - 1
     for number in (first, second):
-        if not 0 <= number <= last:
+        if number not in range(last + 1):
             raise InputError(f"There is no {coordinates} component {number}; choose 0 to {last}.")
     if first == second:
         raise InputError(f"A plane needs two axes; both are component {first}: change one of them.")
@@ -182,3 +187,16 @@ def picked_distance(space, settings):
     A normal cloud of d dimensions has its points near √d.
     """
     return float(mahalanobis_distances(space.normal, point_of_plane(space, settings)[None])[0])
+
+
+def nearest_points(space, settings, number):
+    """Rows in z (number,) of the z-points nearest to the picked point, and their Euclidean distances from it.
+
+    Nearest first, of all points, trimmed or not. Principal components without variance are the same for all.
+    """
+    principal, point = space.data.coordinates["PCA"], point_of_plane(space, settings)
+    to_point = transform_pca(space.pca, point[None], len(principal))[0]
+    places = np.argpartition(space.squares - 2 * (to_point @ principal), number - 1)[:number]
+    distances = np.linalg.norm(space.data.coordinates["original"][:, places].T - point, axis=1)
+    order = np.argsort(distances)
+    return space.data.rows[places[order]], distances[order]

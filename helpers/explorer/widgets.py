@@ -16,6 +16,7 @@ from helpers.explorer.picture import PICTURE, draw_sheet, make_painter, make_ren
 from helpers.explorer.space import COORDINATES, Settings, prepare_space, require_plane
 from helpers.figures.style import JPEG_QUALITY
 from helpers.files import InputError
+from helpers.latent.pieces import require_array
 from helpers.sampling.samplers import SAMPLERS
 
 FACTS = (*np.arange(1.0, 3.01, 0.05).round(2).tolist(), np.inf)  # IX-020: 1.25 to 1.8
@@ -33,23 +34,46 @@ class Explorer(NamedTuple):
     message: widgets.HTML
 
 
-def explore(z, decoder, label="autoencoder", settings=None, sampler=None, samplers=SAMPLERS, live=None):
+def explore(
+    z, decoder, label="autoencoder", settings=None, sampler=None, samplers=SAMPLERS, live=None, images=None
+):
     """Show planes of z-points (n, d), float32, with sliders, or as a picture where nobody can move them.
 
     `decoder` maps z (n, d) to images (n, height, width, 3) in [0, 1], `label` names the cloud,
     `settings` (`explorer.Settings`) and `sampler` (a key of `samplers`) are what is shown first. `live`: with
     sliders or without; None asks `has_front_end`. Beside the sliders the notebook keeps the first picture,
     for readers who have no kernel. Preparing 170,000 points of 256 dimensions takes some ten seconds.
+
+    `images`, the real ones behind the rows of z, as an array (n, height, width, 3), uint8 or in [0, 1], or as
+    a function of row numbers: then those of the three z-points nearest to the picked one (Euclidean distance)
+    stand beside its own. Raises InputError for arguments that are something else.
     """
-    space, settings = prepare_space(z), settings or Settings()
+    z, settings = require_array(z, "n d", "The explorer", "z"), settings or Settings()
+    require_arguments(z, decoder, label, settings, sampler, samplers, images)
+    space = prepare_space(z)
     if not (has_front_end() if live is None else live):
-        draw_static(space, decoder, label, settings, sampler, samplers)
+        draw_static(space, decoder, label, settings, sampler, samplers, images)
         return
-    explorer = build_explorer(space, decoder, label, settings, sampler, samplers)
+    explorer = build_explorer(space, decoder, label, settings, sampler, samplers, images)
     view = {"version_major": 2, "version_minor": 0, "model_id": explorer.box.model_id}
     picture = base64.b64encode(explorer.picture.value).decode()
     content = {WIDGET_VIEW: view, "image/jpeg": picture, "text/plain": "Explorer of the latent space"}
     display(content, raw=True)
+
+
+def require_arguments(z, decoder, label, settings, sampler, samplers, images):
+    """Raise InputError for the first argument of `explore` that is of another kind than it takes."""
+    taken = {
+        "a decoder that can be called": callable(decoder),
+        "a label in words": isinstance(label, str),
+        "settings of the kind explorer.Settings": isinstance(settings, Settings),
+        f"one of the samplers {', '.join(samplers)}, or None": sampler in (None, *samplers),
+        f"images as a function of rows, or as an array with {len(z):,} rows, as many as z has": (
+            images is None or callable(images) or getattr(images, "shape", ())[:1] == z.shape[:1]
+        ),
+    }
+    for what in (what for what, given in taken.items() if not given):
+        raise InputError(f"The explorer takes {what}; give it that.")
 
 
 def has_front_end():
@@ -62,19 +86,19 @@ def has_front_end():
     return kernel is not None and bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin"))
 
 
-def draw_static(space, decoder, label, settings, sampler=None, samplers=SAMPLERS):
+def draw_static(space, decoder, label, settings, sampler=None, samplers=SAMPLERS, images=None):
     """Figures of matplotlib with what the explorer shows at these settings: the planes, the sheet if any."""
     figure = plt.figure(**PICTURE)
-    make_renderer(space, decoder, figure, label)(settings)
+    make_renderer(space, decoder, figure, label, images)(settings)
     if sampler is None:
         return [figure]
     return [figure, draw_sheet(space, decoder, settings.fact, sampler, samplers[sampler], seed=1)]
 
 
-def build_explorer(space, decoder, label, settings, sampler=None, samplers=SAMPLERS):
+def build_explorer(space, decoder, label, settings, sampler=None, samplers=SAMPLERS, images=None):
     """`Explorer` of a prepared space, its pictures drawn; each change of a control draws them anew."""
     require_plane(space, settings)
-    paint, seeds = make_painter(space, decoder, label), count(1)
+    paint, seeds = make_painter(space, decoder, label, images), count(1)
     explorer = arrange(make_controls(space, settings, sampler, samplers))
     controls = explorer.controls
 
