@@ -69,7 +69,7 @@ FIGURES = {
     "05_clusters_and_tsne": 7,
     "06_pca_and_planes": 14,
     "07_gaussians_and_ellipses": 21,
-    "08_generate_faces": 13,
+    "08_generate_faces": 14,
 }
 
 
