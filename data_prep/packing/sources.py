@@ -136,7 +136,9 @@ def faces_among(path, files):
 
 def describe_passed(passed):
     """How many files of which kind are passed over, and what some of them need."""
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in passed.most_common())
+    kinds = ", ".join(
+        f"{n:,} {kind}" for kind, n in sorted(passed.items(), key=lambda item: (-item[1], item))
+    )
     heic = passed[".heic"] + passed[".heif"]
     return kinds + " (pip install pillow-heif, and .heic is read)" * bool(heic)
 
@@ -168,7 +170,7 @@ def pick_lists(places):
 
 def lists_in(folder):
     """CelebA's lists in a folder, or where the official download has them, in Anno and Eval within it."""
-    found = [path for place in ("Anno", "Eval", ".") for path in (folder / place).glob("[lL]ist_*")]
+    found = [path for place in ("Anno", "Eval", ".") for path in (folder / place).glob("[lL][iI][sS][tT]_*")]
     return pick_lists({str(path): path for path in found if path.is_file()})
 
 

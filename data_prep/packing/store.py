@@ -30,6 +30,7 @@ from helpers.files import (
     read_json,
     sha256_of,
     sha256_once,
+    shown_path,
     write_json,
     written_whole,
 )
@@ -37,7 +38,7 @@ from helpers.reporting import note, progress_meter
 
 IMAGES, ATTRIBUTES, SPLITS, NAMES = "images.npy", "attributes.npy", "splits.npy", "names.txt"
 MANIFEST, LEFT_OUT = "manifest.json", "left_out.txt"
-MANIFEST_KEYS = ("images", "files", "skipped", "crop", "lists")  # without which a manifest is damaged
+MANIFEST_PARTS = {"images": int, "files": dict, "skipped": dict, "crop": int, "lists": dict}  # else: damaged
 SETTINGS = ("crop", "size", "limit", "source", "lists")  # the parts of a manifest that tell results apart
 ROWS, JOURNAL = ".images.unfinished.npy", ".images.journal"  # beside the files with final names
 LOCK = ".prepare.lock"
@@ -253,12 +254,14 @@ def read_journal(path, key, task, rows):
 def load_manifest(folder):
     """Manifest (a dict) of packed images; InputError when there is none, or it is damaged."""
     remedy = "delete it and prepare the images again"
-    manifest = read_json(Path(folder) / MANIFEST, dict, MANIFEST_KEYS, remedy)
+    manifest = read_json(Path(folder) / MANIFEST, dict, MANIFEST_PARTS, remedy)
     if manifest is None:
         raise InputError(
             f"{folder} holds no packed images; make them with python -m data_prep.prepare_celeba --images "
             f"ARCHIVE --out {folder}."
         )
+    if not all(isinstance(manifest[part], kind) for part, kind in MANIFEST_PARTS.items()):
+        raise InputError(f"{shown_path(folder)}/{MANIFEST} is damaged; {remedy}.")
     return manifest
 
 
