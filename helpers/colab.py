@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from helpers.files import InputError, project_root, written_whole
 
 ARCHIVE = f"{PROJECT}.zip"  # as `make colab-zip` makes it
 UNPACKED = ".unpacked"  # says which archive the folder holds whole
+NOT_A_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)  # of zipfile, by the damage
 DATA_FILES = (".zip", ".txt", ".csv")  # archives of images and CelebA's lists
 MANY_FILES = 20  # in a folder: it is copied as one archive
 OK, MISSING, OLD = "OK", "MISSING", "OLD"
@@ -52,16 +54,26 @@ def unpack_project(origin, target):
     """Unpack the archive `origin` to the folder `target`, unless it is there whole; return the folder.
 
     An `origin` that is a folder already is returned as it is. The archive may lie in MyDrive: it is read
-    once, with the patience that a mount needs. Results in `target` stay.
+    once, with the patience that a mount needs. Results in `target` stay. InputError where the archive is
+    damaged or the disk full; the next call begins anew.
     """
     if origin.is_dir():
         return origin
     content = persist(origin.read_bytes, origin)
     key = hashlib.sha256(content).hexdigest()
     marker = target / UNPACKED
-    if not marker.exists() or marker.read_text() != key:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            archive.extractall(target)
+    if not marker.is_file() or marker.read_bytes() != key.encode():
+        persist(lambda: marker.unlink(missing_ok=True), marker)
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                persist(lambda: archive.extractall(target), target)
+        except NOT_A_ZIP as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{origin.name} is no whole archive ({error or 'it ends too early'}); make it anew by `make "
+                "colab-zip` and put it into the folder latent_faces of Google Drive again."
+            ) from error
         with written_whole(marker) as temporary:
             temporary.write_text(key)
         print(f"{origin.name} was unpacked to {target}.")

@@ -1,6 +1,8 @@
 """A notebook's first cell: on this machine, on Colab from MyDrive, and on Colab by git clone."""
 
+import errno
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -131,6 +133,92 @@ def test_the_archive_is_read_with_patience(archive, tmp_path, monkeypatch, capsy
     colab.unpack_project(archive, tmp_path / "project")
     assert (tmp_path / "project" / "helpers" / "colab.py").exists()
     assert colab.unpack_project(tmp_path, tmp_path / "elsewhere") == tmp_path
+
+
+HARMS = {
+    "cut off": lambda data: data[:-30],
+    "half": lambda data: data[: len(data) // 2],
+    "empty": lambda data: b"",
+    "a page": lambda data: b"<!doctype html><title>Google Drive - Quota exceeded</title>",
+    "a byte": lambda data: data[:2000] + bytes([data[2000] ^ 255]) + data[2001:],
+    "zeros": lambda data: data[:2000] + bytes(100_000) + data[102_000:],
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_damaged_archive_is_one_sentence_and_a_whole_one_mends_it(
+    harm, archive, tmp_path, monkeypatch, capsys
+):
+    harmed, project = tmp_path / "MyDrive" / colab.ARCHIVE, tmp_path / "latent_faces"
+    harmed.parent.mkdir()
+    harmed.write_bytes(HARMS[harm](archive.read_bytes()))
+    monkeypatch.setattr(colab, "project_root", lambda: harmed)
+    monkeypatch.chdir(tmp_path)
+    assert colab.main() == 2
+    told = capsys.readouterr().err
+    assert (
+        told.count("\n") == 1 and "latent_faces.zip is no whole archive" in told and "make colab-zip" in told
+    )
+    assert not (project / colab.UNPACKED).exists()
+    shutil.copy(archive, harmed)
+    colab.unpack_project(harmed, project)
+    with zipfile.ZipFile(archive) as packed:
+        assert all((project / name).read_bytes() == packed.read(name) for name in packed.namelist())
+
+
+def test_damage_anywhere_in_the_archive_is_one_sentence_or_harmless(tmp_path, monkeypatch):
+    origin = tmp_path / colab.ARCHIVE
+    with zipfile.ZipFile(origin, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("helpers/a.py", "x = 1\n" * 20)
+        packed.writestr("ü.txt", "text " * 20)
+    data, rng, refused = origin.read_bytes(), random.Random(1), 0
+    for number in range(400):
+        harmed = bytearray(data)
+        harmed[number % len(data)] ^= rng.randrange(1, 256)
+        origin.write_bytes(harmed)
+        try:
+            colab.unpack_project(origin, tmp_path / str(number))
+        except InputError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 150
+
+
+def test_a_full_disk_while_unpacking_is_one_sentence_and_begun_anew(archive, tmp_path, monkeypatch):
+    project, extract = tmp_path / "latent_faces", zipfile.ZipFile.extractall
+
+    def fill_up(packed, target):
+        packed.extract(packed.namelist()[0], target)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    project.mkdir()
+    (project / colab.UNPACKED).write_bytes(b"\xff another archive")
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", fill_up)
+    with pytest.raises(InputError, match="the disk is full; make room"):
+        colab.unpack_project(archive, project)
+    assert not (project / colab.UNPACKED).exists()
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", extract)
+    colab.unpack_project(archive, project)
+    assert (project / colab.UNPACKED).read_text() == sha256_of(archive)
+
+
+def test_an_earlier_archive_put_back_after_a_kill_is_unpacked_again(archive, tmp_path, monkeypatch):
+    """The marker of the earlier one must not outlive the first file of the later one."""
+    project, extract = tmp_path / "latent_faces", zipfile.ZipFile.extractall
+    colab.unpack_project(archive, project)
+    later = tmp_path / "later.zip"
+    with zipfile.ZipFile(later, "w") as packed:
+        packed.writestr("helpers/colab.py", "later")
+
+    def kill(packed, target):
+        extract(packed, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(zipfile.ZipFile, "extractall", kill)
+        colab.unpack_project(later, project)
+    colab.unpack_project(archive, project)
+    assert (project / "helpers" / "colab.py").read_text() == Path(colab.__file__).read_text()
 
 
 def test_the_archive_holds_the_project_and_nothing_else(archive, tmp_path):

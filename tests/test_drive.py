@@ -255,6 +255,18 @@ def test_a_source_unlike_its_manifest_is_not_taken_for_whole(harm, mydrive, loca
     assert names(local / "fresh") == []
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"sha256": 5, "bytes": 1}', "[" * 99_999])
+def test_a_damaged_manifest_on_either_side_is_made_anew(text, mydrive, local):
+    source = write(local / "a", noise(15))
+    copying.copy_verified(source, mydrive)
+    for folder in (local, mydrive):
+        (folder / "a.manifest.json").write_text(text)
+    copying.copy_verified(source, mydrive)
+    assert (mydrive / "a").read_bytes() == noise(15)
+    made = json.loads((mydrive / "a.manifest.json").read_text())
+    assert made["sha256"] == hashlib.sha256(noise(15)).hexdigest()
+
+
 def test_a_folder_becomes_one_archive(mydrive, local):
     folder = local / "photos"
     files = {f"{'deep/er/' if i % 3 else ''}{i:02d} ü.bin": noise(i, i * 1500) for i in range(30)}

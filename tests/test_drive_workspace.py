@@ -318,6 +318,183 @@ def test_an_unreadable_published_json_is_not_taken_for_an_empty_drive(harm, mydr
     assert content(mydrive) == before
 
 
+OUTSIDE = [
+    "../out",
+    "..",
+    "",
+    ".",
+    "/tmp/out",
+    "a/b",
+    "a/../../out",
+    "a\\b",
+    "..\\out",
+    "C:\\out",
+    "C:out",
+    "x:y",
+]
+OUTSIDE += ["\\\\host\\out", ".mydrive.json", ".out", "\ud800", "a\0b", " a", "a\n"]
+
+
+@pytest.fixture
+def two(mydrive, vm, tmp_path):
+    """Two published folders; the first one's published.json, a function to try others, one to put it back."""
+    for name in "ab":
+        write_epoch(vm / name, 2)
+    results.publish(vm, mydrive)
+    manifest, fresh = mydrive / "a" / "published.json", tmp_path / "fresh"
+    good = manifest.read_text()
+
+    def refused(text):
+        """The sentence that restoring ends with when published.json of `a` says this; `b` is restored."""
+        manifest.write_text(text)
+        shutil.rmtree(fresh, ignore_errors=True)
+        before = content(tmp_path)
+        with pytest.raises(InputError) as told:
+            results.restore(mydrive, fresh)
+        assert content(fresh) == {f"b/{name}": data for name, data in content(vm / "b").items()}
+        shutil.rmtree(fresh)
+        assert results.publish(vm, mydrive) == 0
+        assert content(tmp_path) == before
+        assert "\n" not in str(told.value)
+        return str(told.value)
+
+    return json.loads(good), refused, lambda: manifest.write_text(good)
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_name_in_mydrive_never_leads_out_of_its_folder(name, two, mydrive):
+    published, refused, _ = two
+    (mydrive / "out").write_bytes(b"evil")
+    entry = {"bytes": 4, "modified": 1, "sha256": hashlib.sha256(b"evil").hexdigest()}
+    entry["stored"] = f"x.{entry['sha256'][:16]}"
+    (mydrive / "a" / entry["stored"]).write_bytes(b"evil")
+    assert "published.json is damaged" in refused(
+        json.dumps({**published, "files": {**published["files"], name: entry}})
+    )
+    place = next(iter(published["files"]))
+    for stored in (name, f"{name}{entry['sha256'][:16]}/../out"):
+        harmed = {**published["files"], place: {**entry, "stored": stored}}
+        assert "published.json is damaged" in refused(json.dumps({**published, "files": harmed}))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(lambda good, text=text: text for text in ("", "{", "[]", "{}", "null", "5", '"a"', "[" * 99_999)),
+        lambda good: json.dumps(good)[:-40],
+        lambda good: {"files": good["files"], "training": {}},
+        lambda good: {"files": good["files"], "training": {**good["training"], "log": 3}},
+        lambda good: {"files": good["files"], "training": {**good["training"], "weights": "../w"}},
+        lambda good: {"files": {"log.csv": good["files"]["log.csv"]}, "training": good["training"]},
+        *(lambda good, files=files: {**good, "files": files} for files in ([], None, {"a": []}, {"a": {}})),
+        *(
+            lambda good, key=key, value=value: {
+                **good,
+                "files": {name: {**entry, key: value} for name, entry in good["files"].items()},
+            }
+            for key in ("bytes", "modified", "sha256", "stored")
+            for value in (None, "x", 1.5, [], {}, 1 << 99)
+            if (key, value) != ("bytes", 1 << 99)
+        ),
+    ],
+)
+def test_a_published_json_of_another_kind_is_one_sentence(harm, two, mydrive):
+    published, refused, put_back = two
+    harmed = harm(published)
+    text = harmed if isinstance(harmed, str) else json.dumps(harmed)
+    assert "published.json is damaged; bring back its earlier version" in refused(text)
+    put_back()
+    assert results.restore(mydrive, mydrive.parent / "again") == 6
+
+
+def test_a_link_that_lies_where_a_copy_grows_is_not_followed(mydrive, vm, tmp_path):
+    (vm / "x.txt").parent.mkdir(parents=True)
+    (vm / "x.txt").write_text("new")
+    (tmp_path / "victim").write_text("mine")
+    results.publish(vm, mydrive)
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    for name in (".x.txt.partial", "x.txt"):
+        (fresh / name).symlink_to(tmp_path / "victim")
+    os.utime(tmp_path / "victim", (1, 1))
+    results.restore(mydrive, fresh)
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert (fresh / "x.txt").read_text() == "new" and not (fresh / "x.txt").is_symlink()
+
+
+DAMAGED = ["", "{", "[]", "{}", "null", "5", '{"drive": 1}', '{"drive": "x", "files": {}}', "[" * 99_999]
+
+
+@pytest.mark.parametrize("text", [*DAMAGED, "files of the right drive", "a folder"])
+def test_what_was_seen_of_mydrive_is_found_out_again_where_it_is_damaged(text, mydrive, vm, capfd):
+    write_epoch(vm, 3)
+    write_json(vm / "maps" / "x.json", 1)
+    results.publish(vm, mydrive)
+    for folder, place in ((vm, mydrive), (vm / "maps", mydrive / "maps")):
+        seen = folder / ".mydrive.json"
+        if text == "a folder":
+            seen.unlink()
+            seen.mkdir()
+        else:
+            right = {"drive": os.path.abspath(place), "files": {"x.json": {"bytes": 2}, "state.json": []}}
+            seen.write_text(json.dumps(right) if "right drive" in text else text)
+    write_epoch(vm, 4)
+    write_json(vm / "maps" / "x.json", 2)
+    capfd.readouterr()
+    results.publish(vm, mydrive)
+    found = published(mydrive)
+    assert content(vm).items() <= found.items()
+    assert sorted(int(data) for name, data in found.items() if "x.json" in name) == [
+        1,
+        2,
+    ]  # one of them dated
+    told = [
+        line for line in capfd.readouterr().err.splitlines() if "is a folder where a file is to be" in line
+    ]
+    assert len(told) == (2 if text == "a folder" else 0)
+    if text != "a folder":
+        assert results.publish(vm, mydrive) == 0 and results.restore(mydrive, vm) == 1
+
+
+@pytest.mark.parametrize("text", [*DAMAGED, "other weights", "weights outside", "no sha256", "log of text"])
+def test_a_damaged_state_is_not_published_over_a_whole_one(text, mydrive, vm):
+    write_epoch(vm, 3)
+    results.publish(vm, mydrive)
+    before, state = content(vm), json.loads((vm / "state.json").read_text())
+    whole = published(mydrive)
+    if text == "other weights":
+        text = json.dumps({**state, "weights": "epoch-0009.weights.h5"})
+    elif text == "weights outside":
+        text = json.dumps({**state, "weights": f"../{vm.name}/{state['weights']}"})
+    elif text == "no sha256":
+        text = json.dumps({**state, "weights": "epoch-0009.weights.h5", "weights_sha256": None})
+    elif text == "log of text":
+        text = json.dumps({**state, "log": "3 epochs"})
+    (vm / "state.json").write_text(text)
+    results.publish(vm, mydrive)
+    assert published(mydrive) == whole
+    results.restore(mydrive, vm)
+    assert content(vm) == before
+
+
+@pytest.mark.parametrize("text", ["", '{"id": ', "[" * 99_999])
+def test_json_that_is_cut_off_is_not_published_over_whole_json(text, mydrive, vm):
+    write_json(vm / "measurements.json", [1])
+    results.publish(vm, mydrive)
+    before = content(vm)
+    (vm / "measurements.json").write_text(text)
+    assert results.publish(vm, mydrive) == 0
+    assert published(mydrive) == before
+    results.restore(mydrive, vm)
+    assert content(vm) == before
+
+
+def test_a_link_to_nowhere_keeps_nothing_from_being_published(mydrive, vm):
+    write_epoch(vm, 1)
+    (vm / "gone.txt").symlink_to(vm / "nothing")
+    assert results.publish(vm, mydrive) == 3
+
+
 @pytest.fixture
 def three(mydrive, vm):
     """A workspace with three trainings beside a page, published; then each goes on for an epoch."""

@@ -3,11 +3,12 @@
 import json
 import os
 import stat
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
 from helpers.drive.exchange import MANIFEST_SUFFIX, dated
-from helpers.drive.mount import check_space, find_mount, look_up, make_folder, persist, status_of
+from helpers.drive.mount import check_space, find_mount, look_up, make_folder, parse_json, persist, status_of
 from helpers.drive.transfer import describe, drop_partial, hash_of, read_blocks, show_progress, transfer
 from helpers.files import InputError, shown_path
 from helpers.reporting import note
@@ -93,11 +94,11 @@ def _manifest_path(path):
 
 def _read_manifest(path):
     """Manifest of a copied file, or None where there is none or it is none of ours."""
-    try:
-        manifest = json.loads(_manifest_path(path).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) and {"bytes", "sha256"} <= manifest.keys() else None
+    with suppress(FileNotFoundError):
+        manifest = parse_json(_manifest_path(path).read_bytes())
+        if isinstance(manifest, dict) and isinstance(manifest.get("sha256"), str):
+            return manifest
+    return None
 
 
 def _write_manifest(origin, target, mount, sha256):

@@ -6,6 +6,7 @@ is replaced last and in one step, so that a stop at any moment leaves the state 
 
 import json
 import os
+import re
 import stat
 import threading
 import time
@@ -13,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
-from helpers.drive.mount import check_space, find_mount, look_up, make_folder, persist
+from helpers.drive.mount import check_space, find_mount, look_up, make_folder, parse_json, persist, status_of
 from helpers.drive.transfer import DamagedSource, describe, drop_partial, hash_of, show_progress, transfer
 from helpers.files import InputError, dated, read_json, shown_path, write_json
 from helpers.reporting import note
@@ -22,7 +23,13 @@ PUBLISHED = "published.json"  # in MyDrive
 SEEN = ".mydrive.json"  # here: what the files were when they were last the same in MyDrive
 one_at_a_time = threading.Lock()  # a training publishes in the background
 STATE, WEIGHTS = "state.json", "epoch-*.weights.h5"  # of a training; the state names the weights that count
-TRAINING = ("settings", "log", "weights")  # what a state says of it
+TRAINING = {"settings": dict, "log": list, "weights": str}  # what a state says of it
+ENTRY = {
+    "bytes": int,
+    "modified": int,
+    "sha256": str,
+    "stored": str,
+}  # of a published file; time in ns since 1970
 MANIFEST_SUFFIX = ".manifest.json"  # of the file beside one that was copied
 NOTHING = {"files": {}, "training": None}
 LISTING_ATTEMPTS, PAUSE = 20, 0.05  # to find the folder unchanged; pause in seconds
@@ -153,20 +160,46 @@ def _is_stored(entry, drive_folder, mount):
 def read_published(drive_folder, mount):
     """Inventory of what MyDrive holds of a folder; `NOTHING` where nothing was published yet."""
     path = drive_folder / PUBLISHED
-    if look_up(path, mount) is None:
+    status = look_up(path, mount)
+    if status is None:
         return NOTHING
-    content = persist(path.read_bytes, path, mount)
-    with suppress(ValueError):
-        published = json.loads(content)
-        if isinstance(published, dict) and NOTHING.keys() <= published.keys():
+    if stat.S_ISREG(status.st_mode):
+        published = parse_json(persist(path.read_bytes, path, mount))
+        if _is_inventory(published):
             return published
     raise DamagedSource(f"{path} is damaged; bring back its earlier version in MyDrive.")
 
 
+def _is_inventory(content):
+    """Whether content of JSON is an inventory, and its names lead nowhere but into their folder."""
+    files = content.get("files") if isinstance(content, dict) else None
+    if not isinstance(files, dict) or not all(_is_entry(name, entry) for name, entry in files.items()):
+        return False
+    training = content.get("training")
+    return training is None or (STATE in files and _training(training) is not None)
+
+
+def _is_entry(name, entry):
+    """Whether this may be said of a file of this name in MyDrive."""
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(k), kind) for k, kind in ENTRY.items()):
+        return False
+    stored, sha256 = entry["stored"], entry["sha256"]
+    is_hashed = re.fullmatch("[0-9a-f]{64}", sha256) and sha256[:HASH_LETTERS] in stored
+    return bool(is_hashed) and abs(entry["modified"]) < 1 << 63 and is_plain(name) and is_plain(stored)
+
+
+def is_plain(name):
+    """Whether a file of this name lies in its own folder on every system, and is no hidden one."""
+    return bool(re.fullmatch(r"[^.\s/\\:][^/\\:]*", name)) and name.isprintable()
+
+
 def _load_seen(folder, drive_folder):
     """What the files of the folder were, as far as they came from this folder of MyDrive or went there."""
-    seen = read_json(folder / SEEN)
-    return seen if seen and seen["drive"] == os.path.abspath(drive_folder) else NOTHING
+    with suppress(InputError, OSError):  # forgotten, it is found out again: later versions by their times
+        seen = read_json(folder / SEEN)
+        if _is_inventory(seen) and seen.get("drive") == os.path.abspath(drive_folder):
+            return seen
+    return NOTHING
 
 
 def _save_seen(folder, drive_folder, seen, there, names):
@@ -198,26 +231,26 @@ def open_files(folder):
 
 
 def _list_finished(folder):
-    """Name → identity of the files of a folder, without the temporary ones, whose names begin with a dot."""
-    paths = folder.glob("[!.]*") if folder.is_dir() else []
-    statuses = {path.name: path.stat() for path in paths}
-    return {n: (s.st_ino, s.st_size, s.st_mtime_ns) for n, s in statuses.items() if stat.S_ISREG(s.st_mode)}
+    """Name → identity of the files of a folder, without hidden ones and names that only some systems take."""
+    paths = [path for path in folder.iterdir() if is_plain(path.name)] if folder.is_dir() else []
+    there = {path.name: status for path in paths if (status := status_of(path))}
+    return {n: (s.st_ino, s.st_size, s.st_mtime_ns) for n, s in there.items() if stat.S_ISREG(s.st_mode)}
 
 
 def take_inventory(files, known):
     """Inventory of open `files` (name → file), without those that are not whole.
 
-    Files whose JSON says otherwise, and weights that no state names, are not whole. A file that the inventory
-    `known` describes with equal size and time is not hashed again.
+    JSON that cannot be read, files whose JSON says otherwise, and weights that no state names, are not whole.
+    A file that the inventory `known` describes with equal size and time is not hashed again.
     """
     entries, contents = {}, {}
     for name, file in files.items():
         entry, former = describe(file), known["files"].get(name, {})
         is_known = entry.items() <= former.items()
         entries[name] = {**entry, "sha256": former["sha256"] if is_known else hash_of(file)}
-        file.seek(0)
-        with suppress(ValueError):
-            contents[name] = json.loads(file.read()) if name.endswith(".json") else None
+        if name.endswith(".json"):
+            file.seek(0)
+            contents[name] = parse_json(file.read())
     for name, content in contents.items():
         claims = _claims(name, content, entries)
         if any(entries.get(other, {}).get("sha256") != sha256 for other, sha256 in claims.items()):
@@ -230,11 +263,16 @@ def take_inventory(files, known):
 
 
 def _claims(name, content, entries):
-    """Name → sha256 of the files that a JSON file speaks for: a training's state, a manifest and so on."""
+    """Name → sha256 of the files that a JSON file speaks for: a training's state, a manifest and so on.
+
+    A file that is not what its name says speaks wrongly for itself.
+    """
+    if content is None or (name == STATE and not _training(content)):
+        return {name: None}
+    if name == STATE:
+        return {content["weights"]: str(content.get("weights_sha256"))}
     if not isinstance(content, dict):
         return {}
-    if name == STATE and _training(content):
-        return {content["weights"]: content["weights_sha256"]}
     if "sha256" in content:  # of a kept array, or of a file that was copied
         others = {Path(name).with_suffix(".npy").name, name.removesuffix(MANIFEST_SUFFIX)} - {name}
         return dict.fromkeys(others & entries.keys(), content["sha256"])
@@ -245,9 +283,9 @@ def _claims(name, content, entries):
 
 def _training(state):
     """How far a training has come; None for what is none."""
-    if not isinstance(state, dict) or not {*TRAINING, "weights_sha256"} <= state.keys():
+    if not isinstance(state, dict) or not all(isinstance(state.get(k), kind) for k, kind in TRAINING.items()):
         return None
-    return {name: state[name] for name in TRAINING}
+    return {name: state[name] for name in TRAINING} if fnmatch(state["weights"], WEIGHTS) else None
 
 
 def differs(name, one, other):

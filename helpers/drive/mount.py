@@ -4,9 +4,11 @@ What passes is tried again after growing pauses; what does not is said in one se
 """
 
 import errno
+import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,6 +131,13 @@ def look_up(path, mount):
         return status_of(path) or check_mount(mount) or status_of(path)
 
     return persist(look, path, mount)
+
+
+def parse_json(content):
+    """What bytes say as JSON; None where they are none, as a file that is cut off."""
+    with suppress(ValueError, RecursionError):
+        return json.loads(content)
+    return None
 
 
 def status_of(path):

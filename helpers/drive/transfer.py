@@ -82,7 +82,7 @@ def _write_checked(source, target, mount, count):
 
 def _write(source, path, mount, count):
     digest, place = hashlib.sha256(), 0
-    file = persist(partial(open, path, "wb"), path, mount)
+    file = persist(partial(_begin, path), path, mount)
     try:
         for block in read_blocks(source):
             persist(partial(_put, file, place, block), path, mount)
@@ -94,6 +94,11 @@ def _write(source, path, mount, count):
         with suppress(OSError):  # what has not arrived is missed when it is read back
             file.close()
     return digest.hexdigest()
+
+
+def _begin(path):
+    path.unlink(missing_ok=True)  # a link of this name would lead elsewhere
+    return open(path, "xb")
 
 
 def _put(file, place, block):
