@@ -1,4 +1,4 @@
-# make run | test | lab | bench | notebooks | colab-zip | colab-test | badges: each sets up .venv by itself.
+# make run | test | faults | lab | bench | notebooks | colab-zip | colab-test | badges: each sets up .venv by itself.
 # Needs Python 3.10 to 3.13 and pip.
 PROFILE ?= quick
 DATA ?=
@@ -23,7 +23,7 @@ RUN := $(VENV)/bin/python
 TENSORFLOW := $(if $(GPU),tensorflow[and-cuda],tensorflow)
 READY := $(VENV)/ready-$(if $(GPU),gpu,cpu)
 
-.PHONY: setup run test lab bench notebooks colab-zip colab-test badges
+.PHONY: setup run test faults lab bench notebooks colab-zip colab-test badges
 
 setup: $(READY)
 
@@ -45,6 +45,10 @@ test: setup
 	$(VENV)/bin/lint-imports
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile
 	KERAS_BACKEND=jax $(RUN) -m pytest -m backend
+
+# Twenty minutes at most; `make test` takes a sample.
+faults: setup
+	$(RUN) -m tools.faults
 
 lab: setup
 	$(VENV)/bin/jupyter lab notebooks

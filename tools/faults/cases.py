@@ -1,4 +1,4 @@
-"""All faults by number. A case's number is the seed of all that is random in it, so that it can be repeated."""
+"""All faults by number. A case's number is the seed of all that is random in it: it can be repeated."""
 
 from typing import NamedTuple
 
