@@ -192,6 +192,7 @@ def widening(n):
     return 1 + n ** (-1 / 3)
 
 
+@asks(points="n>=3 2")
 def core_turn(points):
     """Angles of points (n, 2) in degrees, −90 to 90, from the first coordinate towards the second: `Turn`.
 
@@ -259,7 +260,8 @@ def axes_angle(angle, other):
 @asks(region="b a, 0/1, integers too", other="b a, 0/1, integers too")
 def overlap(region, other):
     """Common area of two masks over that of both together (Jaccard): 1 for the same, 0 for separate ones."""
-    return float(np.count_nonzero(region & other) / max(np.count_nonzero(region | other), 1))
+    both, either = np.logical_and(region, other), np.logical_or(region, other)
+    return float(np.count_nonzero(both) / max(np.count_nonzero(either), 1))
 
 
 def overlap_of_clouds(points, other, n_std):

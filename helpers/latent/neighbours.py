@@ -15,7 +15,7 @@ TWO_NN_KEPT = 0.9  # share of points whose ratio is fitted: the largest ratios s
 VOID_GRID = 200  # positions along each side of a square at which its emptiness is looked at
 
 
-@asks(queries="* d, integers too", points="n d, integers too")
+@asks(queries="n d, integers too", points="m d, integers too")
 def nearest_distances(queries, points):
     """Distance of each query (m, d) to the nearest of `points` (n, d): float32 (m,)."""
     queries, nearest = queries.astype(np.float32, copy=False), np.full(len(queries), np.inf, dtype=np.float32)

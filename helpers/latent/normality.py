@@ -17,7 +17,7 @@ from scipy.special import chdtr, logsumexp, polygamma
 from helpers.files import InputError
 from helpers.latent.covariance import fit_normal, squared_distances, whiten
 from helpers.latent.marginals import moments
-from helpers.latent.pieces import asks, covariance_about, map_rows, row_slices
+from helpers.latent.pieces import asks, covariance_about, map_rows, require_array, row_slices
 from helpers.latent.surrogates import compare_values, matched_surrogate
 
 SKEWNESS_ROWS = 2000  # points among which Mardia's skewness compares all pairs
@@ -37,6 +37,7 @@ ScaledKurtosis = namedtuple("ScaledKurtosis", "before after expected")  # dividi
 BlockScales = namedtuple("BlockScales", "log_scales spread correlation shared")
 
 
+@asks(z="n d")
 def joint_test(z, n_surrogates, rng, surrogate=matched_surrogate):
     """Test z-points (n, d) against surrogates drawn by surrogate(z, n, rng): `NormalityTest`.
 
@@ -76,6 +77,7 @@ def measure_statistics(points, reference, rng):
     return [mardia_kurtosis(white), mardia_skewness(white), distance, accuracy, *largest]
 
 
+@asks(white="n>=2 r")
 def mardia_kurtosis(white):
     """Mardia's kurtosis of points (n, r) over its mean for as many normal points, minus 1: 0 if normal.
 
@@ -87,6 +89,7 @@ def mardia_kurtosis(white):
     return float(np.square(squares).mean() / (r * (r + 2)) * (n + 1) / (n - 1) - 1)
 
 
+@asks(white="n r")
 def mardia_skewness(white):
     """Mardia's skewness: mean over all pairs of points (n, r) of the cube of their scalar product.
 
@@ -100,6 +103,7 @@ def mardia_skewness(white):
     return float(total / len(white) ** 2)
 
 
+@asks(squares="n")
 def spread_ratio(squares, dimensions):
     """Standard deviation of squared distances (n,) over that of chi², √(2 · dimensions): 1 if normal.
 
@@ -124,6 +128,7 @@ def held_out_squares(z, held_out):
     return squared_distances(white) * (n - white.shape[1] - 2) / (n - 1) * n / (n + 1)
 
 
+@asks(squares="n, not negative")
 def chi_square_distance(squares, dimensions):
     """Kolmogorov's distance, 0 to 1, of squared distances (n,) from chi² with so many degrees of freedom.
 
@@ -132,6 +137,7 @@ def chi_square_distance(squares, dimensions):
     return float(stats.ks_1samp(squares, lambda x: chdtr(dimensions, x), method="asymp").statistic)
 
 
+@asks(points="n>=2 d, varied", others="m>=2 d")
 def classifier_accuracy(points, others, rng):
     """How well a classifier tells points from as many others, both (n, d): share of right answers.
 
@@ -175,12 +181,14 @@ def radial_features(white):
     return np.stack([radius, np.abs(radius), *shares, magnitude, *powers], axis=1)
 
 
+@asks(points="n d, all varied")
 def henze_zirkler(points):
     """Henze and Zirkler's statistic T of points (n, d): near 1 at many dimensions, whatever they are.
 
     Needs n × n distances, and more points than dimensions. Source: Henze and Zirkler 1990; for D-010.
     """
     n, d = points.shape
+    require_array(points, f"n>={d + 1} d", "henze_zirkler", "points")
     centred = points - points.mean(axis=0, dtype=np.float64)
     root = np.linalg.cholesky(centred.T @ centred / n)
     whitened = solve_triangular(root, centred.T, lower=True).T
@@ -191,6 +199,7 @@ def henze_zirkler(points):
     return float(pairs - cross + n * (1 + 2 * beta_squared) ** (-d / 2))
 
 
+@asks(white="n r")
 def image_scales(white):
     """Scale s of each image: √(d² / r) of its squared Mahalanobis distance d² over r components, (n,)."""
     return np.sqrt(squared_distances(white) / white.shape[1])
@@ -204,6 +213,7 @@ def kurtosis_from_spread(spread, dimensions):
     return 3 * (spread**2 - 2 * dimensions) / (dimensions * (dimensions + 2))
 
 
+@asks(white="n>=4 r>=6, all varied")
 def kurtosis_after_scaling(white):
     """Excess kurtosis (r,) of the components before and after dividing by the scales: `ScaledKurtosis`.
 
@@ -221,12 +231,14 @@ def kurtosis_after_scaling(white):
     return ScaledKurtosis(moments(white).excess_kurtosis, moments(scaled).excess_kurtosis, 6 / (r - 5))
 
 
+@asks(scales="n>=2, positive")
 def log_scales(scales):
     """`LogScales` of the scales s (n,): skewness and excess kurtosis are 0 if s is lognormal."""
-    logs = np.log(scales)
+    logs = require_array(np.log(scales), "n, varied", "log_scales", "logarithms")
     return LogScales(*map(float, (logs.mean(), logs.std(), stats.skew(logs), stats.kurtosis(logs))))
 
 
+@asks(white="n>=2 r")
 def block_scales(white, blocks):
     """`BlockScales`: whether b `blocks`, index arrays or slices of components, have one and the same scale.
 
@@ -239,7 +251,8 @@ def block_scales(white, blocks):
     away leaves the scales' own variances (Spearman's 1904 correction for attenuation).
     """
     parts = [white[:, block] for block in blocks]
-    logs = np.log(np.stack([image_scales(part) for part in parts], axis=1))
+    scales = np.stack([image_scales(part) for part in parts], axis=1)
+    logs = np.log(require_array(scales, "n b, positive", "block_scales", "scales"))
     noise = np.array([polygamma(1, part.shape[1] / 2) / 4 for part in parts])
     covariance = np.atleast_2d(np.cov(logs, rowvar=False))
     own = covariance.diagonal() - noise
@@ -249,8 +262,16 @@ def block_scales(white, blocks):
     return BlockScales(logs, spread, np.corrcoef(logs, rowvar=False), shared)
 
 
+@asks(scales="n>=2")
 def rank_correlations(scales, quantities):
-    """Spearman's rank correlation of scales (n,) with each of `quantities`, name → (n,): name → rho."""
+    """Spearman's rank correlation of scales (n,) with `quantities`, name → (n,): name → rho.
+
+    NaN where all values are the same.
+    """
+    quantities = {
+        name: require_array(values, f"{len(scales)}", "rank_correlations", name)
+        for name, values in quantities.items()
+    }
     return {name: float(stats.spearmanr(scales, values).statistic) for name, values in quantities.items()}
 
 

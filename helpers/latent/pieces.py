@@ -26,6 +26,7 @@ CONDITIONS = {  # of arrays: where they hold, and what is wrong where they do no
     "varied": (lambda a: varying(a[:2]).any() or varying(a).any(), "all rows are the same; take others."),
     "all varied": (varying, "component {} has the same value in all rows; leave it out."),
     "positive": (lambda a: a > 0, "value {} is not positive."),
+    "not negative": (lambda a: a >= 0, "value {} is negative."),
     "ascending": (lambda a: np.diff(a) > 0, "value {} is not below the next one; sort them."),
     "0/1": (lambda a: (a == 0) | (a == 1), "value {} is neither 0 nor 1."),
 }
@@ -37,7 +38,7 @@ def asks(**specifications):
     A specification names axes, then conditions, such as "n>=2 d, varied". A letter stands for one size in
     all arguments, at least 1 or what `>=` says; a number for itself, * for any size, `pca.mean` for the
     length of that field of the argument `pca`; "d or n d" are one axis or two. The conditions are CONDITIONS,
-    and "integers too", which leaves integers what they are. None is passed on where it is the default.
+    "integers too", which leaves them what they are, and "NaN too". None is passed on where it is the default.
     """
 
     def decorate(function):
@@ -92,7 +93,7 @@ def require_array(values, specification, purpose, name="z_points", sizes=None):
         if letter != "*" and (size != wanted or size < int(least or 1)):
             number, advice = (f"at least {least or 1}", "more") if size == wanted else (wanted, "as many")
             raise InputError(f"{purpose} needs {number} {kind} of {name}, here are {size}; take {advice}.")
-    _require_magnitude(array, purpose, name)
+    _require_magnitude(array[~np.isnan(array)] if "NaN too" in conditions else array, purpose, name)
     for condition in conditions:
         holds, message = CONDITIONS.get(condition, (np.ones_like, ""))
         if array.size and not np.all(mask := holds(array)):

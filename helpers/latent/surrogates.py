@@ -8,7 +8,7 @@ from scipy.special import polygamma
 from helpers.files import InputError
 from helpers.latent.covariance import fit_normal, mahalanobis_distances, unwhiten, whiten
 from helpers.latent.fits import independent_survivors, trim_outliers
-from helpers.latent.pieces import covariance_about, map_rows, row_lengths
+from helpers.latent.pieces import asks, covariance_about, map_rows, row_lengths
 
 SPARE_DRAWS = 1.2  # times the points that independent Gaussians would need to leave as many as wanted
 SMALLEST_SHARE = 0.01  # of points left: below it, trimmed noise takes too many draws
@@ -18,6 +18,7 @@ CLUSTER_DISTANCE = 3.0  # between planted clusters, in units of their diameter
 Comparison = namedtuple("Comparison", "value surrogate_values z_score p_value")  # all float but values (m,)
 
 
+@asks(z="n>=2 d")
 def gaussian_surrogate(z, n, rng):
     """Draw n points (n, z_dim), float32, from the normal distribution with mean and covariance of z.
 
@@ -42,6 +43,7 @@ def matched_surrogate(z, n, rng):
     return match_moments(draw_noise(len(z), len(normal.axes), rng), normal)[:n]
 
 
+@asks(core="n>=2 d, varied")
 def trimmed_surrogate(core, n, rng, fact):
     """Draw n <= len(core) of as many points (n, d), float32, that are normal but for trimming with `fact`.
 
@@ -82,6 +84,11 @@ def elliptical_surrogate(z, n, rng):
     differs from the Gaussian surrogate and not from this one is no filament. The cloud gets exactly mean and
     covariance of z, which makes distances from them more even, as those of z are. So those from the
     covariance of all other points are drawn, less the spread that its estimate gives their logarithms.
+
+    An approximate null. At 5 %, truly elliptical clouds of 800 points in 48 dimensions are rejected in 3 to
+    5 % of cases by the dimension of whitened points, in 0 to 5 % by Mardia's measures, in 7 to 10 % by the
+    kurtosis after scaling; where few far points decide on the covariance (Student's t, 8 degrees) in 12 % by
+    the dimension of points that are not whitened, and in 78 and 38 % if all variances are equal as well.
     """
     normal, m = fit_normal(z), max(n, len(z))
     squares, directions = mahalanobis_distances(normal, z) ** 2, draw_noise(m, len(normal.axes), rng)
@@ -94,6 +101,7 @@ def elliptical_surrogate(z, n, rng):
     return match_moments(directions, normal)[:n]
 
 
+@asks(z="n>=2 d, varied")
 def sign_flip_surrogate(z, n, rng):
     """Draw n points (n, z_dim), float32: those of z, with random signs of their principal coordinates.
 
@@ -112,6 +120,7 @@ def sign_flip_surrogate(z, n, rng):
     return map_rows(flip, rows, z.shape[1])
 
 
+@asks(z="n d")
 def uniform_box(z, n, rng):
     """Draw n points (n, z_dim), float32, evenly from the box between each component's extremes in z."""
     low, high, d = z.min(axis=0), z.max(axis=0), z.shape[1]
@@ -135,13 +144,17 @@ def compare_with_surrogates(statistic, z, n_surrogates, rng, surrogate=matched_s
     return compare_values(value, [float(statistic(surrogate(z, len(z), rng))) for _ in range(n_surrogates)])
 
 
+@asks(surrogate_values="m, NaN too")
 def compare_values(value, surrogate_values):
-    """`Comparison` of a statistic of the data with the same statistic of surrogates (m,)."""
-    others = np.asarray(surrogate_values)
+    """`Comparison` of a statistic of the data with that of surrogates (m,); z_score is NaN if these agree."""
+    others, spread = (
+        surrogate_values,
+        np.std(surrogate_values, ddof=1) if np.ptp(surrogate_values) else np.nan,
+    )
     values = np.append(others, value)
     deviations = np.abs(values - values.mean())
     p_value = np.nan if np.isnan(deviations).any() else (deviations >= deviations[-1]).mean()
-    z_score = (value - others.mean()) / others.std(ddof=1)
+    z_score = (value - others.mean()) / spread
     return Comparison(float(value), others, float(z_score), float(p_value))
 
 
