@@ -93,15 +93,14 @@ def prepare(
             "lists": {kind: table and table.sha256 for kind, table in lists.items()},
         }
         chosen = choose(len(source.names), limit)
-        lenient = not (named_celeba(source) if strict is None else strict)
-        advice = "--skip-bad goes on without such images, and what it makes is taken by make too"
-        if strict:
-            advice = "without --strict (with make: STRICT=1) such images are left out"
+        named_celeba = CELEBA_NAME in f"{source.path.name}/{source.shared}"
+        lenient = not (named_celeba if strict is None else strict)
+        by_default = "--skip-bad goes on without such images, and what it makes is taken by make too"
+        advice = "without --strict (with make: STRICT=1) such images are left out" if strict else by_default
         task = Task(source, chosen, settings["crop"], size, lenient, advice)
         if manifest := find_whole(folder, settings, given, strict, task):
             remove_leftovers(folder)
-            skipped = len(manifest["skipped"])
-            lacking = f" ({skipped:,} were left out, see {LEFT_OUT})" if skipped else ""
+            lacking = f" (left out: {len(manifest['skipped']):,})" * bool(manifest["skipped"])
             note(f"{shown_path(out)} already holds these {manifest['images']:,} images{lacking}.")
             return manifest
         if source.passed:
@@ -129,11 +128,6 @@ def suggest_crop(images):
                 extent = decode(read(index), 0, 1)[1]
                 return CELEBA_CROP if "×".join(map(str, extent)) == CELEBA_EXTENT else 0
     return 0
-
-
-def named_celeba(source):
-    """Whether a source has the name of CelebA's archive, or images in a folder of that name."""
-    return CELEBA_NAME in f"{source.path.name}/{source.shared}"
 
 
 def check_settings(crop, size, limit, workers):

@@ -172,7 +172,7 @@ def test_strict_refuses_also_what_was_made_without(tmp_path, capfd):
         with pytest.raises(InputError, match=r"00\.jpg .*without --strict"):
             prepare(photos, out, strict=True)
     assert prepare(photos, out)["images"] == 19
-    line_with(capfd, "already", "1 were left out")
+    line_with(capfd, "already", "left out: 1")
 
 
 def test_left_out_names_go_when_the_photo_is_whole_again(tmp_path):
@@ -189,7 +189,7 @@ def test_celebas_archive_is_strict_unless_told(tmp_path, capfd):
         prepare(source, out)
     assert prepare(source, out, strict=False)["images"] == 19
     assert prepare(source, out)["images"] == 19  # made by hand, taken by the series
-    line_with(capfd, "already", "1 were left out")
+    line_with(capfd, "already", "left out: 1")
 
 
 def test_what_was_given_by_hand_holds_in_later_calls(tmp_path, capfd):
@@ -214,7 +214,7 @@ def test_lost_drive_is_no_damaged_photo(tmp_path, monkeypatch):
         return source
 
     monkeypatch.setattr(prepare_celeba, "find_source", lose)
-    with pytest.raises(InputError, match=r"2\.jpg .*see to it that its disk or drive is there"):
+    with pytest.raises(InputError, match=r"2\.jpg .*see that its disk or drive is there"):
         prepare(photos, tmp_path / "out")
 
 

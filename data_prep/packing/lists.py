@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.packing.sources import BadImage, is_image, read_listed
-from helpers.files import InputError, shown_path
+from helpers.files import InputError
 
 ATTRIBUTE_COUNT = 40
 ATTRIBUTE_CODES = {"1": 1, "-1": 0, "0": 0}
@@ -37,8 +37,8 @@ def load_list(stem, given, source):
     place = source.lists.get(stem)
     if place is None:
         return None
-    inside = isinstance(place, tuple)
-    where, sure = (place[0], True) if inside else (shown_path(place), place.is_relative_to(source.path))
+    zipped = isinstance(place, tuple)
+    where, sure = (place[0], True) if zipped else (str(place), place.is_relative_to(source.path))
     return read_list(where, lambda: read_listed(source, place), sure)
 
 

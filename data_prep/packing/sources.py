@@ -7,7 +7,7 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -89,12 +89,25 @@ def archive_in(folder, files):
 
 @contextmanager
 def open_reader(source):
-    """Yield a function: index of an image → the bytes of its file; the function raises BadImage."""
-    if source.identity["kind"] == "zip":
-        with source.path.open("rb") as file:
-            yield lambda index: read_entry(file, source.entries[index].item())
-    else:
-        yield lambda index: read_photo(source, index)
+    """Yield a function: index of an image → the bytes of its file; the function raises BadImage.
+
+    InputError where the disk is at fault: with a lost drive, photos must not look damaged one by one.
+    """
+    zipped = source.identity["kind"] == "zip"
+
+    def read(index):
+        try:
+            return read_entry(file, source.entries[index].item()) if zipped else read_photo(source, index)
+        except PermissionError as error:
+            raise BadImage(f"cannot be read ({error.strerror})") from error
+        except OSError as error:
+            raise InputError(
+                f"{source.names[index]} in {source.path} cannot be read ({error.strerror or error}); see "
+                "that its disk or drive is there, then start again."
+            ) from error
+
+    with source.path.open("rb") if zipped else nullcontext() as file:
+        yield read
 
 
 def read_listed(source, place):
@@ -136,9 +149,8 @@ def faces_among(path, files):
 
 def describe_passed(passed):
     """How many files of which kind are passed over, and what some of them need."""
-    kinds = ", ".join(
-        f"{n:,} {kind}" for kind, n in sorted(passed.items(), key=lambda item: (-item[1], item))
-    )
+    ordered = sorted(passed.items(), key=lambda item: (-item[1], item))
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in ordered)
     heic = passed[".heic"] + passed[".heif"]
     return kinds + " (pip install pillow-heif, and .heic is read)" * bool(heic)
 
@@ -161,11 +173,10 @@ def list_stem(path):
 
 def pick_lists(places):
     """Stem → place of CelebA's lists among `places` (path → place): text before CSV, a right name first."""
-
-    def rank(path):  # the last one stays
-        return path.lower().endswith(".txt"), PurePosixPath(path).stem == list_stem(path), path
-
-    return {list_stem(path): places[path] for path in sorted(filter(list_stem, places), key=rank)}
+    ranked = sorted(
+        filter(list_stem, places), key=lambda path: (path[-4:].lower() == ".txt", "(" not in path)
+    )
+    return {list_stem(path): places[path] for path in ranked}  # the last one of a stem stays
 
 
 def lists_in(folder):
@@ -190,7 +201,7 @@ def fingerprint(names, *columns):
 def folder_source(root, files):
     """Source of images that lie unpacked in a folder, at any depth."""
     shared, names, passed = image_names(root, files)
-    sizes, times = np.array([files[shared + name] for name in names]).T
+    sizes, times = np.array([files[shared + name] for name in names], np.int64).T
     identity = {
         "kind": "folder",
         "name": root.name,
@@ -199,8 +210,8 @@ def folder_source(root, files):
         "fingerprint": fingerprint(names, sizes),
     }
     lists = lists_above(root) | pick_lists({path: root / path for path in files})
-    stamp = fingerprint([], times)
-    return ImageSource(root, shared, names, sizes, lists, identity, stamp, passed, was_drawn(root))
+    drawn, stamp = was_drawn(root), fingerprint([], times)
+    return ImageSource(root, shared, names, sizes, lists, identity, stamp, passed, drawn)
 
 
 def was_drawn(folder):
@@ -239,26 +250,10 @@ def check_link(root, name):
 
 
 def read_photo(source, index):
-    """Bytes of an image file in a folder; BadImage when it is huge, or not for this user.
-
-    InputError for other errors: where a drive is lost, photos must not look damaged one after the other.
-    """
+    """Bytes of an image file in a folder; BadImage when it is huge."""
     if source.entries[index] > MAX_FILE_BYTES:
         raise BadImage(f"has {source.entries[index]:,} bytes, too many for an image")
-    try:
-        return (source.path / (source.shared + source.names[index])).read_bytes()
-    except PermissionError as error:
-        raise BadImage(f"cannot be read ({error.strerror})") from error
-    except OSError as error:
-        raise InputError(unreadable(source.names[index], source.path, error)) from error
-
-
-def unreadable(name, path, error):
-    """Say that the disk, not the image, is at fault."""
-    return (
-        f"{name} in {path} cannot be read ({error.strerror or error}); see to it that its disk or drive is "
-        "there, then start again."
-    )
+    return (source.path / (source.shared + source.names[index])).read_bytes()
 
 
 def zip_source(path):
@@ -344,14 +339,11 @@ def read_entry(file, entry):
 
 def read_packed(file, offset, count):
     """At most `count` bytes of the entry whose local header begins at `offset`, still packed."""
-    try:
-        file.seek(offset)
-        header = file.read(30)
-        if len(header) == 30:
-            file.seek(sum(struct.unpack("<HH", header[26:])), os.SEEK_CUR)  # name and extra field
-        return file.read(count)
-    except OSError as error:
-        raise InputError(unreadable("An image", file.name, error)) from error
+    file.seek(offset)
+    header = file.read(30)
+    if len(header) == 30:
+        file.seek(sum(struct.unpack("<HH", header[26:])), os.SEEK_CUR)  # name and extra field
+    return file.read(count)
 
 
 def inflate(data, size):
