@@ -172,21 +172,19 @@ def test_the_backend_of_keras_json_runs_and_is_named_and_its_other_settings_do_n
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "variable", "words"),
     [
-        ('{"backend": "torch"}', "'torch'"),
-        ('{"backend": ["jax"]}', "['jax']"),
-        ('{"backend": "jax", "floatx": "float8"}', "Invalid `floatx`"),
-        ("[]", "Correct or delete it"),
+        ('{"backend": "torch"}', None, "'torch'"),
+        ('{"backend": ["jax"]}', "", "['jax']"),
+        ('{"backend": "jax"}', "numpy", "'numpy'"),
+        ('{"backend": "jax", "floatx": "float8"}', None, "Invalid `floatx`"),
+        ("[]", "jax", "keras.json holds no settings; delete it"),
     ],
 )
-def test_a_keras_json_that_cannot_be_followed_is_told_in_a_sentence(tmp_path, text, words):
+def test_a_keras_json_that_cannot_be_followed_is_told_in_a_sentence(tmp_path, text, variable, words):
+    environment = write_keras_json(tmp_path, text) | ({} if variable is None else {"KERAS_BACKEND": variable})
     done = subprocess.run(
-        [sys.executable, "-c", STARTED],
-        env=write_keras_json(tmp_path, text) | ({"KERAS_BACKEND": "jax"} if text == "[]" else {}),
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-c", STARTED], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("refused: ") and words in done.stdout and done.stdout.count("\n") == 1
 

@@ -24,12 +24,7 @@ SEEN = ".mydrive.json"  # here: what the files were when they were last the same
 one_at_a_time = threading.Lock()  # a training publishes in the background
 STATE, WEIGHTS = "state.json", "epoch-*.weights.h5"  # of a training; the state names the weights that count
 TRAINING = {"settings": dict, "log": list, "weights": str}  # what a state says of it
-ENTRY = {
-    "bytes": int,
-    "modified": int,
-    "sha256": str,
-    "stored": str,
-}  # of a published file; time in ns since 1970
+ENTRY = {"bytes": int, "modified": int, "sha256": str, "stored": str}  # of a file in MyDrive
 MANIFEST_SUFFIX = ".manifest.json"  # of the file beside one that was copied
 NOTHING = {"files": {}, "training": None}
 LISTING_ATTEMPTS, PAUSE = 20, 0.05  # to find the folder unchanged; pause in seconds
@@ -170,22 +165,26 @@ def read_published(drive_folder, mount):
     raise DamagedSource(f"{path} is damaged; bring back its earlier version in MyDrive.")
 
 
+def _has(content, kinds):
+    """Whether content of JSON has something of each kind under its name."""
+    return isinstance(content, dict) and all(isinstance(content.get(name), kinds[name]) for name in kinds)
+
+
 def _is_inventory(content):
     """Whether content of JSON is an inventory, and its names lead nowhere but into their folder."""
-    files = content.get("files") if isinstance(content, dict) else None
-    if not isinstance(files, dict) or not all(_is_entry(name, entry) for name, entry in files.items()):
+    if not _has(content, {"files": dict}):
         return False
-    training = content.get("training")
-    return training is None or (STATE in files and _training(training) is not None)
+    files, training = content["files"], content.get("training")
+    is_possible = training is None or (STATE in files and _training(training))
+    return bool(is_possible) and all(_is_entry(*item) for item in files.items())
 
 
 def _is_entry(name, entry):
     """Whether this may be said of a file of this name in MyDrive."""
-    if not isinstance(entry, dict) or not all(isinstance(entry.get(k), kind) for k, kind in ENTRY.items()):
+    if not _has(entry, ENTRY) or not re.fullmatch("[0-9a-f]{64}", entry["sha256"]):
         return False
-    stored, sha256 = entry["stored"], entry["sha256"]
-    is_hashed = re.fullmatch("[0-9a-f]{64}", sha256) and sha256[:HASH_LETTERS] in stored
-    return bool(is_hashed) and abs(entry["modified"]) < 1 << 63 and is_plain(name) and is_plain(stored)
+    is_its = entry["sha256"][:HASH_LETTERS] in entry["stored"] and abs(entry["modified"]) < 1 << 63
+    return is_its and is_plain(name) and is_plain(entry["stored"])
 
 
 def is_plain(name):
@@ -283,9 +282,8 @@ def _claims(name, content, entries):
 
 def _training(state):
     """How far a training has come; None for what is none."""
-    if not isinstance(state, dict) or not all(isinstance(state.get(k), kind) for k, kind in TRAINING.items()):
-        return None
-    return {name: state[name] for name in TRAINING} if fnmatch(state["weights"], WEIGHTS) else None
+    is_training = _has(state, TRAINING) and fnmatch(state["weights"], WEIGHTS)
+    return {name: state[name] for name in TRAINING} if is_training else None
 
 
 def differs(name, one, other):

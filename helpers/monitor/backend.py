@@ -15,11 +15,7 @@ from pathlib import Path
 from helpers.files import InputError
 
 BACKENDS = ("tensorflow", "jax")
-KERAS_SETTINGS = {
-    "image_data_format": "channels_last",
-    "floatx": "float32",
-    "epsilon": 1e-7,
-}  # all rely on them
+KERAS_SETTINGS = {"image_data_format": "channels_last", "floatx": "float32", "epsilon": 1e-7}
 BFLOAT16_CPU_FLAGS = ("avx512_bf16", "amx_bf16")
 FLOAT16_COMPUTE_CAPABILITY = (7, 0)  # from Volta on a GPU multiplies float16 in tensor cores
 backend_started = threading.Event()  # asked earlier, TensorFlow would take all VRAM to answer
@@ -48,15 +44,15 @@ def backend_name():
 
 @cache
 def read_keras_json():
-    """Settings of the user's keras.json, as Keras finds it; none where there is none that can be read."""
-    home = os.path.expanduser("~")
-    folder = os.environ.get(
-        "KERAS_HOME", os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
-    )
+    """Settings of the user's keras.json where Keras looks for it; as there, none where it is no JSON."""
+    home, settings = os.path.expanduser("~"), {}
+    usual = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    path = Path(os.environ.get("KERAS_HOME", usual), "keras.json").expanduser()
     with contextlib.suppress(OSError, ValueError):
-        settings = json.loads(Path(folder, "keras.json").expanduser().read_text(encoding="utf-8"))
-        return settings if isinstance(settings, dict) else {"damaged": True}
-    return {}
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(settings, dict):
+        raise InputError(f"{path} holds no settings; delete it, Keras makes it anew.")
+    return settings
 
 
 def gpus_of_backend():
@@ -123,22 +119,18 @@ def _start_tensorflow():
 
 
 def _settle_keras():
-    """Give Keras the settings that hold here; a line where keras.json has others, else None."""
+    """Give Keras the settings that all rely on; a line where keras.json has others, else None."""
     asked = read_keras_json()
-    others = {
-        key: asked[key]
-        for key in KERAS_SETTINGS
-        if asked.get(key, KERAS_SETTINGS[key]) != KERAS_SETTINGS[key]
-    }
-    if not others and "damaged" not in asked:
+    others = [name for name, value in KERAS_SETTINGS.items() if asked.get(name, value) != value]
+    if not others:
         return None
     try:
         from keras import config
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise InputError(f"Keras does not take your keras.json: {error} Correct or delete it.") from error
-    for key in others:
-        getattr(config, f"set_{key}")(KERAS_SETTINGS[key])
-    told = ", ".join(f"{key} {value}, here {KERAS_SETTINGS[key]}" for key, value in others.items())
+    for name in others:
+        getattr(config, f"set_{name}")(KERAS_SETTINGS[name])
+    told = ", ".join(f"{name} {asked[name]}, here {KERAS_SETTINGS[name]}" for name in others)
     return f"keras.json asks for {told} (for this process only)."
 
 
