@@ -17,9 +17,9 @@ SYNTHETIC_FILES = ("factors.npy", "synthetic_faces.json")  # lie beside an archi
 OWNER_FILE = "data.json"  # in a results folder: path of the data it belongs to, identity of its images
 MOST_NAMESAKES = 100  # data of one name that get a results folder each
 STEPS = 4  # of training per epoch, at least, so that few images make several batches
-SPLIT_SHARES = 0.8, 0.1  # of images without a partition list: for training, in each of the other splits
-FEWEST = 32, 4  # images that every notebook needs, for training and in each of the other splits
-FEWEST_OF = {"05": (91, 4), "08": (32, 12)}  # and those that need more: a map's perplexity, scores of halves
+# Images for training, and in each of the other splits, that a notebook needs by its number, and any at all:
+# of the components that 06 shows, of the perplexity of 05's maps, of the scores that 08 takes of halves.
+FEWEST = {"": (32, 4), "05": (91, 4), "06": (36, 4), "08": (32, 12)}
 
 
 class TooFewImages(InputError):
@@ -47,19 +47,17 @@ def workspace_folder(data, profile_name, identify=None):
 
 def _belongs(folder, path, identify):
     owner = read_owner(folder)
-    if owner.get("path") == str(path):
-        return True
-    found = identify() if identify and "source" in owner else {}
-    return bool(found) and all(found.get(key) == value for key, value in owner["source"].items())
+    same_place, source = owner.get("path") == str(path), owner.get("source")
+    return same_place or bool(source and identify and source == identify())
 
 
 def read_owner(folder):
     """What is known of the data that a results folder belongs to: their "path", the images' "source"."""
     for place in (folder / OWNER_FILE, folder / "images" / "manifest.json"):
-        with suppress(ValueError, AttributeError):  # none, or damaged: it is written anew
+        with suppress(InputError):  # damaged: it is written anew
+            known = read_json(place, dict) or {}
             kinds = {"path": str, "source": dict}
-            owner = {key: value for key, value in read_json(place).items() if type(value) is kinds.get(key)}
-            if owner:
+            if owner := {key: known[key] for key, kind in kinds.items() if isinstance(known.get(key), kind)}:
                 return owner
     return {}
 
@@ -187,18 +185,16 @@ def fit_profile(profile, notebook, train, held_out):
     `train` images are trained on, `held_out` are in the smaller of the other splits. Raises InputError with
     the number that is needed: TooFewImages where only this `notebook`, by the number it begins with, is.
     """
-    short = {number for number, fewest in FEWEST_OF.items() if train < fewest[0] or held_out < fewest[1]}
-    everywhere = train < FEWEST[0] or held_out < FEWEST[1]
-    if everywhere or notebook[:2] in short:
-        fewest = FEWEST if everywhere else FEWEST_OF[notebook[:2]]
-        needed = max(math.ceil(n / share) for n, share in zip(fewest, SPLIT_SHARES, strict=True))
-        raise (InputError if everywhere else TooFewImages)(
-            f"Notebook {notebook} needs {fewest[0]} images for training and {fewest[1]} in each of the other "
-            f"splits, here are {train} and {held_out}: give DATA at least {needed}."
-        )
+    short = [number for number, (n, m) in FEWEST.items() if train < n or held_out < m]
+    for number in short:
+        if notebook.startswith(number):
+            n, m = FEWEST[number]
+            raise (TooFewImages if number else InputError)(
+                f"Notebook {notebook} needs {n} images for training and {m} in each of the other splits, "
+                f"here are {train} and {held_out}: give DATA at least {max(math.ceil(n / 0.8), 10 * m)}."
+            )
     sizes = {
         "batch_size": min(profile.batch_size, max(train // STEPS, 2)),
-        "generated_images": min(profile.generated_images, held_out),
         "map_sizes": tuple(sorted({min(size, train) for size in profile.map_sizes})),
         "compared_points": min(profile.compared_points, train),
     }
@@ -206,5 +202,5 @@ def fit_profile(profile, notebook, train, held_out):
     said = ", ".join(f"{name} {size}" for name, size in changes.items())
     lines = [f"{train:,} training images, {held_out:,} held out; sizes follow them: {said}."] if said else []
     if short:
-        lines.append(f"They are too few for notebook {' and '.join(sorted(short))}.")
+        lines.append(f"They are too few for notebook {' and '.join(short)}.")
     return replace(profile, **changes), lines

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers import posts, study
-from helpers.files import InputError, read_json, sha256_of
+from helpers.files import InputError, read_json, sha256_of, write_json
 from helpers.models import images, networks, training
 from helpers.workspace import SMOKE
 
@@ -78,10 +78,10 @@ def photos(faces_archive, tmp_path, monkeypatch):
 
 def test_few_photos_lower_the_sizes_and_too_few_are_told_at_once(photos, capsys):
     run = study.open("01_train_autoencoder", "smoke", photos("forty", 0, 40))
-    assert (run.profile.batch_size, run.profile.generated_images) == (8, 4)
+    assert (run.profile.batch_size, run.profile.map_sizes) == (8, (32,))
     said = capsys.readouterr().err
-    assert "32 training images, 4 held out; sizes follow them: batch_size 8, generated_images 4, " in said
-    assert "They are too few for notebook 05 and 08." in said
+    assert "32 training images, 4 held out; sizes follow them: batch_size 8, map_sizes (32,), " in said
+    assert "They are too few for notebook 05 and 06 and 08." in said
     with pytest.raises(InputError, match=r"^Notebook 05_clusters_and_tsne needs 91 "):
         study.open("05_clusters_and_tsne", "smoke", photos("forty", 0, 40))
     with pytest.raises(InputError, match=r"^Notebook 01_train_autoencoder needs .* at least 40"):
@@ -99,6 +99,18 @@ def test_photos_in_folders_of_one_name_replace_nothing(photos, tmp_path):
     study.ensure_images(None, replace(SMOKE, synthetic_images=40))
     assert study.open("a", "smoke", tmp_path / "b" / "synthetic").home == own[1].home
     assert [sha256_of(path / "images.npy") for path in (drawn, *(run.images for run in own))] == kept
+
+
+def test_results_that_come_from_mydrive_may_belong_to_other_data(photos, tmp_path, monkeypatch):
+    def restore(workspace):
+        if workspace.name == "faces-smoke":
+            write_json(workspace / "data.json", {"path": "/content/b/faces", "source": {"kind": "other"}})
+        return False
+
+    monkeypatch.setattr(study.results, "restore_workspace", restore)
+    run = study.open("a", "smoke", photos("a/faces", 0, 40))
+    assert run.home == tmp_path / "results" / "faces-2-smoke"
+    assert read_json(tmp_path / "results" / "faces-smoke" / "data.json")["path"] == "/content/b/faces"
 
 
 @pytest.mark.parametrize(("keyword", "variable"), [(True, ""), (None, "1")])

@@ -193,10 +193,10 @@ def test_sizes_follow_the_data(profile):
     assert fitted.batch_size == profile.batch_size
     assert lines == [] or profile.name == "full"  # whose maps reach 165,000 points
     few, lines = workspace.fit_profile(profile, "01_a", 32, 4)
-    assert (few.batch_size, few.generated_images, few.compared_points, few.map_sizes) == (8, 4, 32, (32,))
+    assert (few.batch_size, few.compared_points, few.map_sizes) == (8, 32, (32,))
     assert few.epochs == profile.epochs
     assert lines[0].startswith("32 training images, 4 held out; sizes follow them: batch_size 8, ")
-    assert lines[1] == "They are too few for notebook 05 and 08."
+    assert lines[1] == "They are too few for notebook 05 and 06 and 08."
 
 
 def test_a_notebook_says_at_its_start_how_many_images_it_needs():
