@@ -56,6 +56,8 @@ STATISTICS = {
     "Gaussian surrogate": (drawn(surrogates.gaussian_surrogate), 1.8),
     "matched surrogate": (drawn(surrogates.matched_surrogate), 2.9),
     "elliptical": (drawn(surrogates.elliptical_surrogate), 2.9),
+    "sign flips": (drawn(surrogates.sign_flip_surrogate), 2.2),
+    "likelihood ladder": (lambda z: normality.likelihood_ladder(z[:20_000], z[:1000]), 4),
     "trimmed": (drawn(surrogates.trimmed_surrogate, 1.6), 3.7),
     "box": (drawn(surrogates.uniform_box), 1.5),
     "planted clusters": (lambda z: surrogates.plant_clusters(*z.shape, 40, np.random.default_rng(2)), 1.6),
