@@ -7,6 +7,7 @@ from typing import NamedTuple
 import contourpy
 import numpy as np
 import simplejpeg
+from matplotlib.artist import setp
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
@@ -199,15 +200,22 @@ def make_renderer(space, decoder, figure, label, images=None):
 def make_painter(space, decoder, label, images=None):
     """Function of `Settings` that returns the bytes of a JPEG; otherwise as `make_renderer`.
 
-    Frame and legend, which take longest to draw, are kept for as long as the axes stay the same.
+    The frame, which takes longest to draw, is kept for as long as the axes stay the same, and the legend,
+    which comes next, for good.
     """
     figure = Figure(**PICTURE)
     canvas = FigureCanvasAgg(figure)
     render = make_renderer(space, decoder, figure, label, images)
+    setp(figure.axes, visible=False)
+    canvas.draw()
+    legend = canvas.copy_from_bbox(figure.bbox)
+    setp(figure.axes, visible=True)
 
     @lru_cache(maxsize=1)
     def frame(coordinates, first, second):
-        canvas.draw()
+        canvas.restore_region(legend)
+        for axis in figure.axes:
+            figure.draw_artist(axis)
         return canvas.copy_from_bbox(figure.bbox)
 
     def paint(settings):
