@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
@@ -58,13 +59,28 @@ def written_whole(target):
 
 
 def _tells_of_full_disk(error):
-    """Whether an error, or one that it came from, says so; h5py says it in several ways."""
+    """Whether an error, or one that it came from, says so; h5py and numpy say it in words."""
     while error and not isinstance(error, InputError):
-        told = re.findall(r"errno = (\d+)", str(error))
-        if FULL & {getattr(error, "errno", None), *map(int, told)}:
+        told = map(int, re.findall(r"errno = (\d+)", str(error)))
+        if FULL & {getattr(error, "errno", None), *told} or "requested and" in str(error):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def reserve(path, size):
+    """Begin the file `path` with room for `size` bytes; OSError where there is none.
+
+    For libraries that do not bear a disk that fills while they write: h5py may end the process.
+    """
+    with open(path, "wb") as file:
+        if shutil.disk_usage(Path(path).parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        try:
+            getattr(os, "posix_fallocate", lambda *_: None)(file.fileno(), 0, size)  # sees quotas as well
+        except OSError as error:
+            if error.errno in FULL:
+                raise
 
 
 def flush_to_disk(path):
