@@ -5,6 +5,7 @@ import sys
 import zipfile
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
@@ -71,3 +72,22 @@ def test_the_lines_of_the_readme_put_the_eyes_where_celeba_has_them(tmp_path, mo
         assert columns.mean() + half.start == pytest.approx(eye_x, abs=1)
         assert rows.mean() == pytest.approx(eye_y, abs=1)
     assert study.photo(tmp_path / "aligned.png").shape == (96, 96, 3)
+
+
+def test_the_lines_of_the_readme_load_a_network_and_pass_a_photo_through_it(
+    faces_archive, tmp_path, monkeypatch, close_figures
+):
+    """With the smallest profile, in the place of quick."""
+    monkeypatch.setenv("LATENT_FACES_RESULTS", str(tmp_path / "results"))
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile(faces_archive / "img_align_celeba.zip") as archive:
+        (tmp_path / "me.jpg").write_bytes(archive.read(archive.namelist()[-1]))
+    scope = {}
+    for heading in ("## The explorer", "### Your own photo through the network"):
+        section = README.partition(f"{heading}\n")[2].partition("\n##")[0]
+        code = "\n".join(re.findall("^    (.*)|^$", section, re.MULTILINE))
+        exec(code.replace('"quick"', '"smoke"'), scope)
+    assert scope["z_points"].shape == (len(scope["run"].rows("train")), scope["z"].shape[1])
+    assert scope["rebuilt"].shape == (1, 96, 96, 3)
+    shown = plt.gcf().axes[2].images
+    assert [image.get_array().shape for image in shown] == [(96, 96, 3)] * 4
