@@ -94,8 +94,7 @@ def require_array(values, specification, purpose, name="z_points", sizes=None):
             number, advice = (f"at least {least or 1}", "more") if size == wanted else (wanted, "as many")
             raise InputError(f"{purpose} needs {number} {kind} of {name}, here are {size}; take {advice}.")
     _require_magnitude(array[~np.isnan(array)] if "NaN too" in conditions else array, purpose, name)
-    for condition in conditions:
-        holds, message = CONDITIONS.get(condition, (np.ones_like, ""))
+    for holds, message in (CONDITIONS[condition] for condition in conditions if condition in CONDITIONS):
         if array.size and not np.all(mask := holds(array)):
             raise InputError(f"{purpose} cannot use {name}: {message.format(np.argmin(mask))}")
     return array
