@@ -254,13 +254,11 @@ def photo(path):
     """
     try:
         data = Path(path).expanduser().read_bytes()
-        pixels, extent = decode(data, 0, IMAGE_SHAPE[0])
-        if "×".join(map(str, extent)) == CELEBA_EXTENT:
-            pixels, _ = decode(data, CELEBA_CROP, IMAGE_SHAPE[0])
+        crop = CELEBA_CROP if "×".join(map(str, decode(data, 0, 1)[1])) == CELEBA_EXTENT else 0
+        return decode(data, crop, IMAGE_SHAPE[0])[0].astype(np.float32) / np.float32(255)
     except (OSError, BadImage) as error:
         reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else error
         raise InputError(f"{shown_path(path)} {reason}; give the path of a photo.") from error
-    return pixels.astype(np.float32) / np.float32(255)
 
 
 class Variant(NamedTuple):
