@@ -12,7 +12,7 @@ import PIL
 
 from data_prep.packing.decoding import RESIZE_FILTER, decode
 from data_prep.packing.lists import ForeignList, draw_splits, load_list, parse_attributes, parse_partition
-from data_prep.packing.sources import BadImage, ImageSource, describe_passed, find_source, open_reader
+from data_prep.packing.sources import BadImage, describe_passed, find_source, open_reader
 from data_prep.packing.store import (
     ATTRIBUTES,
     IMAGES,
@@ -116,12 +116,11 @@ def prepare(
         return manifest
 
 
-def suggest_crop(images):
+def suggest_crop(source):
     """Side of the central square to cut out, in pixels: 148 for CelebA's pictures, 0 (all of it) for others.
 
-    Judged by the first image that can be read; raises InputError when `images` holds no images.
+    Judged by the first image of the `ImageSource` that can be read.
     """
-    source = images if isinstance(images, ImageSource) else find_source(images)
     with open_reader(source) as read:
         for index in range(len(source.names)):
             with suppress(BadImage):

@@ -219,8 +219,10 @@ def test_lost_drive_is_no_damaged_photo(tmp_path, monkeypatch):
 
 
 def test_crop_is_suggested_by_the_first_photo_that_can_be_read(tmp_path):
-    assert suggest_crop(archives.write_folder(tmp_path / "a", {"a.jpg": b"", "b.jpg": PHOTO})) == 0
-    assert suggest_crop(archives.write_folder(tmp_path / "b", FILES | {"0.jpg": b""})) == 148
+    own = archives.write_folder(tmp_path / "own", {"a.jpg": b"", "b.jpg": PHOTO})
+    assert suggest_crop(find_source(own)) == 0
+    celeba = archives.write_folder(tmp_path / "celeba", FILES | {"0.jpg": b""})
+    assert suggest_crop(find_source(celeba)) == 148
 
 
 # Archives and lists in other places

@@ -298,7 +298,7 @@ def find_whole(folder, settings, given, strict, task):
     except (InputError, KeyError, TypeError, ValueError, AttributeError):  # damaged: made anew
         return None
     if manifest.get("stamp") != task.source.stamp:
-        if manifest.get("content") != read_content(task):
+        if "content" not in manifest or manifest["content"] != read_content(task):
             return None
         manifest["stamp"] = task.source.stamp
         write_json(Path(folder) / MANIFEST, manifest)
