@@ -3,6 +3,7 @@
 `features` (n, d) of images and `reference` (m, d) of real ones come from one and the same network.
 """
 
+from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ NEIGHBOURS = 5  # of a real image, as far as its ball reaches; Naeem et al. 2020
 POOL = 6  # pixels of a side that become one in a thumbnail: 16 by 16 are left of 96 by 96
 BORDER = 8  # pixels: width of the frame whose contrast stands for the background
 TRAITS = ("brightness", "contrast", "border contrast", "distance to the mean image")
+Repeated = namedtuple("Repeated", "mean deviation values")  # of one draw; the mean errs by deviation / √s
 
 
 class Score(NamedTuple):
@@ -36,21 +38,8 @@ class Score(NamedTuple):
         return float(np.std(self.halves))
 
 
-class Repeated(NamedTuple):
-    """A figure over s repetitions: mean, their standard deviation, all values (s,); `error` of the mean."""
-
-    mean: float
-    deviation: float
-    values: np.ndarray
-
-    @property
-    def error(self):
-        """Standard error of the mean."""
-        return self.deviation / np.sqrt(len(self.values))
-
-
 def repeat(rows):
-    """`Repeated` by name, of at least 2 `rows`, dicts of the same names → numbers."""
+    """`Repeated` by name, over the seeds, of at least 2 `rows`, dicts of the same names → numbers."""
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return {name: Repeated(float(x.mean()), float(x.std(ddof=1)), x) for name, x in columns.items()}
 

@@ -124,7 +124,7 @@ def test_figures_over_seeds_are_those_of_single_draws(setting):
     assert found["coverage"].mean == np.mean([judged.scores["coverage"].value for judged in single])
     base = judging.judge(standard, standard.held_out_z).limit
     assert found["ratio"].values == pytest.approx(found["limit"].values / base)
-    assert found["ratio"].error == pytest.approx(np.std(found["ratio"].values, ddof=1) / np.sqrt(3))
+    assert found["ratio"].deviation == pytest.approx(np.std(found["ratio"].values, ddof=1))
 
 
 def test_thumbnails_are_a_second_space_of_features(setting):

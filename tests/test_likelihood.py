@@ -112,7 +112,17 @@ def test_few_components_have_a_ladder_too(k):
 
 def test_too_few_points_for_a_density_get_one_clear_sentence():
     with pytest.raises(InputError, match="A density in 24 dimensions needs more than 25 z-points"):
-        normality.likelihood_ladder(np.ones((25, D)), np.ones((3, D)))
+        normality.likelihood_ladder(normal(np.random.default_rng(0))[:25], np.ones((3, D)))
+    z, held_out = split(normal(np.random.default_rng(0)))
+    with pytest.raises(InputError, match="directions"):
+        normality.likelihood_ladder(z, held_out, np.eye(D + 1, 2))
+
+
+def test_a_component_that_is_a_product_of_others_leaves_a_density():
+    points = normal(np.random.default_rng(0))
+    points[:, 20] = points[:, 0] * points[:, 1]
+    found = ladder_of(points)
+    assert found["curvature"][0] > 3
 
 
 def test_a_mixture_gains_what_its_clusters_are_worth():

@@ -275,7 +275,7 @@ def rank_correlations(scales, quantities):
     return {name: float(stats.spearmanr(scales, values).statistic) for name, values in quantities.items()}
 
 
-@asks(z="n>=2 d, varied", held_out="m d", directions="* k")
+@asks(z="n>=2 d, varied", held_out="m d")
 def likelihood_ladder(z, held_out, directions=None):
     """Nats by which models exceed the normal distribution of z (n, d): rung → float64 (m,), by point.
 
@@ -296,6 +296,7 @@ def likelihood_ladder(z, held_out, directions=None):
     normal, rungs = fit_normal(z), {}
     clouds = [whiten(normal, points) for points in (z, held_out)]
     if directions is not None:
+        directions = require_array(directions, f"{len(normal.axes)} k", "likelihood_ladder", "directions")
         clouds = [cloud @ np.float32(directions) for cloud in clouds]
     elif len(normal.axes) == d:
         mean, spread = z.mean(axis=0, dtype=np.float64), z.std(axis=0, ddof=1, dtype=np.float64)
@@ -381,7 +382,7 @@ def straighten(white, others):
 
     clouds = [map_rows(unbend, cloud, k) for cloud in (white, others)]
     centre = clouds[0].mean(axis=0, dtype=np.float64)
-    root = np.linalg.cholesky(covariance_about(centre, clouds[0]))
+    root = np.linalg.cholesky(covariance_about(centre, clouds[0]) + SMALLEST * np.eye(k))
     whitening = solve_triangular(root, np.eye(k), lower=True).T
     clouds = [map_rows(lambda rows: (rows - centre) @ whitening, cloud, k) for cloud in clouds]
     return clouds, np.log(root.diagonal()).sum()

@@ -114,9 +114,8 @@ def set_standard(folder, encoder, decoder, features, train_z, held_out_z):
 def thumbnail_features(standard, n_components=THUMBNAIL_COMPONENTS):
     """Features that no network has learned: the first principal components of the train split's thumbnails.
 
-    Stands for a network, from images (n, height, width, 3) in [0, 1] to float32 (n, n_components). They see
-    light and colours, and hardly the blotches that a network's features overlook as well: where two spaces
-    disagree about an order, there is none.
+    Stands for a network, from images (n, height, width, 3) in [0, 1] to float32 (n, n_components). An order
+    in which this space and that of a network disagree is none.
     """
     pca = fit_pca(standard.train_thumbnails)
     return SimpleNamespace(

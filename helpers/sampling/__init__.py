@@ -1,6 +1,6 @@
 """New z-vectors: samplers, mixtures, paths."""
 
-from helpers.sampling.mixtures import draw_bootstrap, fit_bootstrap
+from helpers.sampling.mixtures import draw_bootstrap, fit_bootstrap, fit_mixture, mixture_gains
 from helpers.sampling.paths import (
     attribute_vectors,
     interpolate_linear,

@@ -79,7 +79,9 @@ def mixture_gains(fitted, z_points, directions=None):
     The mixture's rung of `normality.likelihood_ladder`; `directions` (r, k) as there.
     """
     normal, (weights, means, roots) = fitted
-    directions, q = np.eye(len(normal.axes)) if directions is None else directions, means.shape[1]
+    r, q = len(normal.axes), means.shape[1]
+    directions = np.eye(r) if directions is None else directions
+    directions = require_array(directions, f"{r} k", "mixture_gains", "directions")
     points, leading, logs = whiten(normal, z_points) @ directions, directions[:q], []
     for weight, mean, root in zip(weights, means, roots, strict=True):
         covariance = np.eye(points.shape[1]) + leading.T @ (root @ root.T - np.eye(q)) @ leading
