@@ -1,11 +1,13 @@
 import csv
 import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import pytest
 
-from helpers.files import InputError
+from helpers.files import InputError, locked, sha256_of, write_json
 from helpers.models import encoding, images, networks, training
 
 pytestmark = pytest.mark.backend
@@ -222,3 +224,174 @@ def test_auto_precision(monkeypatch, capabilities, bfloat16_cpu, policy):
     monkeypatch.setattr(training.backend, "gpus_of_backend", lambda: capabilities)
     monkeypatch.setattr(training.backend, "cpu_multiplies_bfloat16", lambda: bfloat16_cpu)
     assert training.choose_precision("auto") == policy == keras.config.dtype_policy().name
+
+
+def set_aside(folder):
+    return sorted(folder.parent.glob(f"{folder.name}.*"))
+
+
+def test_a_finished_training_is_found_again_at_another_precision(packed, tmp_path, capfd):
+    first, _ = train_up_to(1, tmp_path / "ae", packed)
+    before = (tmp_path / "ae" / "state.json").read_bytes()
+    training.choose_precision("mixed_float16")
+    second, log = train_up_to(1, tmp_path / "ae", packed)
+    assert (tmp_path / "ae" / "state.json").read_bytes() == before and not set_aside(tmp_path / "ae")
+    assert all(map(np.array_equal, first.get_weights(), second.get_weights()))
+    assert "goes on" not in capfd.readouterr().err
+    train_up_to(2, tmp_path / "ae", packed)
+    assert "It goes on in mixed_float16 after float32." in capfd.readouterr().err
+    training.choose_precision("float32")
+    third, log = train_up_to(3, tmp_path / "ae", packed)
+    assert "It goes on in float32 after mixed_float16." in capfd.readouterr().err
+    assert int(third.optimizer.iterations) > 3 + 1  # Adam's moments went along
+    assert [row["epoch"] for row in log] == logged_epochs(tmp_path / "ae") == [1, 2, 3]
+    state = training.read_state(tmp_path / "ae")
+    assert state["precision"] == ["float32", "mixed_float16", "float32"]
+    assert "precision" not in state["settings"]
+
+
+def test_what_was_set_aside_is_taken_back_with_its_settings(packed, tmp_path, capfd):
+    folder = tmp_path / "ae"
+    first, _ = train_up_to(1, folder, packed)
+    kept = (folder / "state.json").read_bytes()
+    train_up_to(1, folder, packed, learning_rate=0.001)
+    assert len(set_aside(folder)) == 1
+    (tmp_path / "ae.20200101-000000").mkdir()  # what is damaged there does no harm
+    (tmp_path / "ae.20200101-000000" / "state.json").write_text("[]")
+    capfd.readouterr()
+    again, _ = train_up_to(1, folder, packed)
+    assert "the training with these settings was taken back from ae." in capfd.readouterr().err
+    assert (folder / "state.json").read_bytes() == kept
+    assert all(map(np.array_equal, first.get_weights(), again.get_weights()))
+    assert len(set_aside(folder)) == 2
+    shutil.rmtree(folder)  # a kill between the two renamings
+    train_up_to(1, folder, packed, learning_rate=0.001)
+    assert "taken back" in capfd.readouterr().err
+    assert len(set_aside(folder)) == 1
+
+
+def test_a_corrected_attribute_list_trains_the_classifier_anew(packed, tmp_path):
+    copy, folder = shutil.copytree(packed, tmp_path / "images"), tmp_path / "classifier"
+
+    def settings():
+        batches = images.ImageBatches(copy, "train", 16, attributes=True)
+        return training._settings(networks.AttributeClassifier(), batches, 0.001)
+
+    def same(kept):
+        return training._is_same(kept, settings(), networks.AttributeClassifier.DEFAULTS)
+
+    before = settings()
+    assert same(before) and same({**before, "precision": "mixed_float16"})
+    assert not same({name: value for name, value in before.items() if name != "labels"})
+    attributes = np.load(copy / "attributes.npy")
+    attributes[0, 0] ^= 1
+    np.save(copy / "attributes.npy", attributes)
+    images.write_manifest(copy)
+    assert not same(before)
+    assert not folder.exists()
+
+
+def cut_off(text):
+    return text[: len(text) // 2]
+
+
+def change_log(text):
+    state = json.loads(text)
+    state["log"][0]["total_loss"] += 1
+    return json.dumps(state)
+
+
+def without(*names):
+    return lambda text: json.dumps({n: v for n, v in json.loads(text).items() if n not in names})
+
+
+def with_other(**entries):
+    return lambda text: json.dumps({n: v for n, v in json.loads(text).items() if n != "seal"} | entries)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_off,
+        change_log,
+        *(lambda text, new=new: new for new in ("", "[]", "{}", "null", "1")),
+        *(without(name) for name in training.STATE_KEYS),
+        with_other(log=[]),
+        with_other(log=[{"epoch": 2}]),
+        with_other(log={}),
+        with_other(settings={"model": "Autoencoder"}),
+        with_other(settings={"model": "Perceptron", "options": {}}),
+        with_other(settings={"model": "Autoencoder", "options": {"colour": 1}}),
+        with_other(settings=[]),
+        with_other(weights="../vae/epoch-0001.weights.h5"),
+        with_other(weights=None),
+    ],
+)
+def test_a_damaged_state_is_one_sentence(damage, trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "ae")
+    text = (folder / "state.json").read_text()
+    (folder / "state.json").write_text(damage(text))
+    with pytest.raises(InputError, match=r"state\.json is damaged; delete the folder ae and train again\."):
+        training.load_model(folder)
+
+
+def test_weights_of_another_network_are_one_sentence(trained, packed, tmp_path):
+    folder, other = (
+        shutil.copytree(trained, tmp_path / "ae"),
+        networks.Autoencoder(z_dim=4, filters=(4, 4, 4, 4)),
+    )
+    weights = folder / "epoch-0001.weights.h5"
+    other.save_weights(weights)
+    state = json.loads((folder / "state.json").read_text()) | {"weights_sha256": sha256_of(weights)}
+    write_json(folder / "state.json", state)
+    with pytest.raises(InputError, match="damaged"):
+        training.load_model(folder)
+    write_json(folder / "state.json", {**state, "seal": training._seal(state)})
+    with pytest.raises(InputError, match="holds weights of another network; delete the folder ae"):
+        training.load_model(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(packed, tmp_path_factory):
+    """Folder of a network that was trained for one epoch."""
+    training.choose_precision("float32")
+    folder = tmp_path_factory.mktemp("trained") / "ae"
+    train_up_to(1, folder, packed)
+    return folder
+
+
+def test_a_full_disk_loses_nothing(packed, trained, tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
+    folder, limits = shutil.copytree(trained, tmp_path / "ae"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept = (folder / "state.json").read_bytes()
+    real = training.reserve
+
+    def reserve_on_full_disk(path, size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+        try:
+            real(path, size)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "reserve", reserve_on_full_disk)
+        with pytest.raises(InputError, match=r"No space left for .*; make room on its disk"):
+            train_up_to(2, folder, packed)
+    assert (folder / "state.json").read_bytes() == kept
+    _, log = train_up_to(2, folder, packed)
+    _, unbroken = train_up_to(2, tmp_path / "unbroken", packed)
+    assert [row["total_loss"] for row in log] == pytest.approx(
+        [row["total_loss"] for row in unbroken], rel=1e-6
+    )
+    assert not list(folder.glob(".*partial*"))
+
+
+def test_a_second_training_in_the_folder_says_so_and_waits(packed, trained, tmp_path, capfd):
+    folder, said = shutil.copytree(trained, tmp_path / "ae"), ""
+    with ThreadPoolExecutor(1) as pool:
+        with locked(tmp_path / ".ae.lock", None):
+            second = pool.submit(train_up_to, 1, folder, packed)
+            while "Another process trains in" not in said and not second.done():
+                said += capfd.readouterr().err
+            assert not second.done()
+        assert len(second.result()[1]) == 1

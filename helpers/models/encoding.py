@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from helpers.files import keep_arrays, load_array, sha256_of_arrays
-from helpers.models.images import images_identity
+from helpers.models.images import SPLIT_CODES, images_identity
 from helpers.models.networks import draw_z
 
 SAMPLING_SEED = 1  # of the epsilon that `encode_variational` draws
@@ -52,6 +52,8 @@ def _keep(targets, encoder, batches, finish, **settings):
         "split": batches.split,
         **settings,
     }
+    if batches.split:
+        identity["splits"] = images_identity(batches.folder, SPLIT_CODES)
 
     def make():
         if batches.shuffle or batches.flip:

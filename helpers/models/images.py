@@ -67,7 +67,7 @@ def read_manifest(folder):
 
 def write_manifest(folder):
     """Write the least manifest of packed images that were not made by data_prep: size and sha256 of each."""
-    paths = sorted(Path(folder).glob("*.npy"))
+    paths = [path for path in (Path(folder) / name for name in PACKED) if path.exists()]
     files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in paths}
     write_json(Path(folder) / MANIFEST, {"files": files})
 

@@ -19,6 +19,7 @@ from helpers.files import (
     dated,
     locked,
     read_json,
+    reserve,
     sha256_of,
     shown_path,
     write_json,
@@ -33,6 +34,7 @@ from helpers.reporting import LiveReport
 STATE_FILE = "state.json"
 LOG_FILE = "log.csv"
 STATE_KEYS = ("settings", "weights", "weights_sha256", "log")
+H5_BYTES = 1 << 20  # of the weights' file beside the numbers
 SCALED = "mixed_float16"  # the precision whose optimizer has a loss scale
 LIVE_LINE_SECONDS = 2.0  # pause between two readings of the loss within an epoch
 MODELS = {model.__name__: model for model in (Autoencoder, VariationalAutoencoder, AttributeClassifier)}
@@ -149,7 +151,7 @@ def _restore(model, folder, settings, epochs, report):
     if place != folder and (state or (place and folder.exists())):
         other = folder.with_name(dated(folder.name))
         os.replace(folder, other)
-        report.line(f"{shown_path(folder)} held a training with other settings; kept as {other.name}.")
+        report.line(f"{shown_path(folder)} held another training; kept as {other.name}.")
     if place is None:
         model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]))
         return {"settings": settings, "log": [], "precision": []}
@@ -310,7 +312,9 @@ class EpochKeeper(keras.callbacks.Callback):
     def _keep_state(self):
         """Write weights and optimizer under the epoch's name; state.json then makes them the valid ones."""
         weights = self.folder / _weights_name(self.rows)
+        variables = [*self.model.variables, *2 * self.model.optimizer.variables]  # twice with a loss scale
         with written_whole(weights) as temporary:
+            reserve(temporary, H5_BYTES + sum(4 * math.prod(variable.shape) for variable in variables))
             self.model.save_weights(temporary)
         state = {
             "settings": self.state["settings"],
