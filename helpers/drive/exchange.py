@@ -70,12 +70,9 @@ def publish_folder(folder, drive_folder, progress=show_progress):
 def _send(files, mine, merged, drive_folder, mount, progress):
     """Copy the files that MyDrive lacks to their names there; return how many."""
     make_folder(drive_folder, mount)
-    entries = {name: merged["files"][name] for name in _same(mine, merged)}
-    jobs = [
-        (files[name], drive_folder / entry["stored"], entry)
-        for name, entry in entries.items()
-        if not _is_stored(entry, drive_folder, mount)
-    ]
+    entries = [(files[name], merged["files"][name]) for name in _same(mine, merged)]
+    lacking = [(file, entry) for file, entry in entries if not _is_stored(entry, drive_folder, mount)]
+    jobs = [(file, drive_folder / entry["stored"], entry) for file, entry in lacking]
     _copy_all(jobs, mount, f"{drive_folder.name} to MyDrive", progress)
     return len(jobs)
 
@@ -120,7 +117,10 @@ def restore_folder(drive_folder, folder, progress=show_progress):
         if folder / STATE in aside:
             aside, mine, seen, standing = [folder], NOTHING, NOTHING, dict.fromkeys(theirs["files"], BEHIND)
         newer = {name for name in theirs["files"] if standing.get(name) in (BEHIND, EARLIER)}
-        wanted = {name: theirs["files"][name] for name in sorted(newer, key=_json_last)}
+        in_order = sorted(
+            newer, key=lambda name: (name.endswith(".json"), name)
+        )  # what says it is whole: last
+        wanted = {name: theirs["files"][name] for name in in_order}
         for entry in wanted.values():
             if not _is_stored(entry, drive_folder, drive_mount):
                 raise DamagedSource(
@@ -139,11 +139,6 @@ def restore_folder(drive_folder, folder, progress=show_progress):
             drop_partial(folder / name)
         _save_seen(folder, drive_folder, seen, theirs, newer | same)
     return len(wanted)
-
-
-def _json_last(name):
-    """Sort key: JSON says of other files that they are whole."""
-    return name.endswith(".json"), name
 
 
 def _is_stored(entry, drive_folder, mount):
