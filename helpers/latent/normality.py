@@ -220,7 +220,8 @@ def kurtosis_after_scaling(white):
     The scale that divides a component is measured on all others, so that no large value hides itself. In
     every elliptical distribution the quotient follows Student's t with r − 1 degrees of freedom, whose excess
     kurtosis is `expected`; more is left where one scale does not explain everything. Only directions
-    count, so `elliptical_surrogate` has the null distribution. Needs r > 5.
+    count, so `elliptical_surrogate` has the null distribution. Needs r > 5. NaN where a component
+    is constant, before or after.
     """
     r = white.shape[1]
 
