@@ -18,8 +18,8 @@ OWNER_FILE = "data.json"  # in a results folder: path of the data it belongs to,
 MOST_NAMESAKES = 100  # data of one name that get a results folder each
 STEPS = 4  # of training per epoch, at least, so that few images make several batches
 # Images for training, and in each of the other splits, that a notebook needs by its number, and any at all:
-# of the components that 06 shows, of the perplexity of 05's maps, of the scores that 08 takes of halves.
-FEWEST = {"": (32, 4), "05": (91, 4), "06": (36, 4), "08": (32, 12)}
+# for the perplexity of 05's maps, the components that 06 shows, the mixture and the scores of halves of 08.
+FEWEST = {"": (32, 4), "05": (91, 4), "06": (36, 4), "08": (100, 12)}
 
 
 class TooFewImages(InputError):

@@ -203,7 +203,7 @@ def test_a_notebook_says_at_its_start_how_many_images_it_needs():
     smoke = workspace.SMOKE
     with pytest.raises(workspace.TooFewImages, match=r"^Notebook 05_a needs 91 .* give DATA at least 114\.$"):
         workspace.fit_profile(smoke, "05_a", 84, 10)
-    with pytest.raises(workspace.TooFewImages, match="at least 120"):
+    with pytest.raises(workspace.TooFewImages, match="at least 125"):
         workspace.fit_profile(smoke, "08_a", 84, 10)
     workspace.fit_profile(smoke, "my own", 84, 10)
     with pytest.raises(InputError) as nothing_to_train:
