@@ -1,6 +1,6 @@
 """Odd arrays into every public function of the numeric rooms: its documented result, or one clear sentence.
 
-FAULT_EXAMPLES arrays for each function (8, unless the environment says otherwise); `pytest -s` shows the
+FAULT_EXAMPLES arrays for each function (16, unless the environment says otherwise); `pytest -s` shows the
 table, and FAULT_TABLE names a file for it. NaN is right only where the function's docstring says so.
 """
 
@@ -30,7 +30,7 @@ from helpers.latent import (
 )
 from helpers.sampling import mixtures, paths, samplers
 
-EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "16"))
 MODULES = (
     clusters, covariance, fits, maps, marginals, neighbours, normality, surrogates,
     density, ellipses, scores, mixtures, paths, samplers, space,
