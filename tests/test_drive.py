@@ -166,6 +166,16 @@ def test_a_changed_byte_in_a_whole_copy_is_found(place, mydrive, local):
     assert target.read_bytes() == noise(5)
 
 
+def test_a_changed_byte_is_found_where_size_and_time_were_kept(mydrive, local):
+    (local / "a").write_bytes(noise(4))
+    copying.copy_verified(local / "a", mydrive / "a")
+    status = (mydrive / "a").stat()
+    (mydrive / "a").write_bytes(b"x" + noise(4)[1:])
+    os.utime(mydrive / "a", ns=(status.st_atime_ns, status.st_mtime_ns))
+    copying.copy_verified(local / "a", mydrive / "a")
+    assert (mydrive / "a").read_bytes() == noise(4)
+
+
 def test_a_newer_target_is_kept_under_another_name(mydrive, local, capfd):
     source = write(local / "a.zip", noise(6), 1_700_000_000)
     target = write(mydrive / "a.zip", noise(7), 1_700_000_001)

@@ -361,6 +361,12 @@ def two(mydrive, vm, tmp_path):
     return json.loads(good), refused, lambda: manifest.write_text(good)
 
 
+def test_a_published_json_that_names_no_training_holds_none(two, mydrive):
+    published, _, _ = two
+    (mydrive / "a" / "published.json").write_text(json.dumps({"files": published["files"]}))
+    assert results.restore(mydrive, mydrive.parent / "again") == 6
+
+
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_a_name_in_mydrive_never_leads_out_of_its_folder(name, two, mydrive):
     published, refused, _ = two

@@ -64,7 +64,7 @@ def _present_sha256(source, origin, target):
     status = status_of(target)
     if status is None:
         return None
-    known = {"bytes": status.st_size, "modified": status.st_mtime_ns, "source": origin}
+    known = {**_stamp(status), "source": origin}
     manifest = _read_manifest(target) or {}
     if known.items() <= manifest.items():
         return manifest["sha256"]
@@ -72,6 +72,12 @@ def _present_sha256(source, origin, target):
         return None
     is_equal = all(a == b for a, b in zip_longest(read_blocks(source), read_blocks(target)))
     return hash_of(target) if is_equal else None
+
+
+def _stamp(status):
+    """What changes when a file does, even where its size and time are kept."""
+    sizes_and_times = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return dict(zip(("bytes", "modified", "changed", "inode"), sizes_and_times, strict=True))
 
 
 def _make_way(source, origin, target):
@@ -104,7 +110,6 @@ def _read_manifest(path):
 def _write_manifest(origin, target, mount, sha256):
     """Say that a copy is whole, unless that has been said."""
     status = persist(lambda: os.stat(target), target, mount)
-    manifest = {"bytes": status.st_size, "sha256": sha256, "modified": status.st_mtime_ns}
-    manifest["source"] = origin
+    manifest = {**_stamp(status), "sha256": sha256, "source": origin}
     if persist(lambda: _read_manifest(target), target, mount) != manifest:
         transfer(json.dumps(manifest, indent=1).encode(), _manifest_path(target), mount)

@@ -156,7 +156,7 @@ def read_published(drive_folder, mount):
     if stat.S_ISREG(status.st_mode):
         published = parse_json(persist(path.read_bytes, path, mount))
         if _is_inventory(published):
-            return published
+            return {**NOTHING, **published}
     raise DamagedSource(f"{path} is damaged; bring back its earlier version in MyDrive.")
 
 
