@@ -24,7 +24,7 @@ class Ellipse(NamedTuple):
     angle: float
 
 
-@asks(mean="2", cov="2 2")
+@asks(mean="2, may vanish", cov="2 2")
 def confidence_ellipse(mean, cov, n_std):
     """Ellipse at `n_std` standard deviations about mean (2,), by the eigenvectors of cov (2, 2).
 
@@ -72,7 +72,7 @@ def ellipse_outline(ellipse, n_points=OUTLINE_POINTS):
     return ellipse.centre + circle(n_points) * ellipse.half_axes @ unit_vectors(ellipse.angle)
 
 
-@asks(mean="2", cov="2 2")
+@asks(mean="2, may vanish", cov="2 2")
 def ellipse_from_pearson(mean, cov, n_std, n_points=OUTLINE_POINTS):
     """Outline (n_points, 2) of the same ellipse as `confidence_ellipse`, without any eigenvector.
 

@@ -181,3 +181,10 @@ def test_unusable_z_points_get_one_clear_sentence():
     ):
         with pytest.raises(InputError, match=message):
             ellipses.pair_coverages(bad, [2])
+
+
+def test_an_ellipse_may_lie_about_the_origin():
+    mean = np.array([1e-17, -3e-18])  # of principal components, but for rounding
+    ellipse = ellipses.confidence_ellipse(mean, np.eye(2), 1)
+    assert np.array_equal(ellipse.centre, mean)
+    assert ellipses.coverage(np.zeros((3, 2)), mean, np.eye(2), 1) == 1

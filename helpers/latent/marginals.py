@@ -136,7 +136,7 @@ def radius_statistics(radii, width):
     return {name: float(value) for name, value in statistics.items()} | {"mode": mode(radii, width)}
 
 
-@asks(mean="d", covariance="d d")
+@asks(mean="d, may vanish", covariance="d d")
 def predicted_radius(mean, covariance):
     """Mean and spread of the radius R of a normal distribution with mean (d,) and covariance (d, d), exact.
 

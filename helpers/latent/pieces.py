@@ -38,7 +38,8 @@ def asks(**specifications):
     A specification names axes, then conditions, such as "n>=2 d, varied". A letter stands for one size in
     all arguments, at least 1 or what `>=` says; a number for itself, * for any size, `pca.mean` for the
     length of that field of the argument `pca`; "d or n d" are one axis or two. The conditions are CONDITIONS,
-    "integers too", which leaves them what they are, and "NaN too". None is passed on where it is the default.
+    "integers too", which leaves them what they are, "NaN too", and "may vanish" of what can lie near 0. None
+    is passed on where it is the default.
     """
 
     def decorate(function):
@@ -93,7 +94,8 @@ def require_array(values, specification, purpose, name="z_points", sizes=None):
         if letter != "*" and (size != wanted or size < int(least or 1)):
             number, advice = (f"at least {least or 1}", "more") if size == wanted else (wanted, "as many")
             raise InputError(f"{purpose} needs {number} {kind} of {name}, here are {size}; take {advice}.")
-    _require_magnitude(array[~np.isnan(array)] if "NaN too" in conditions else array, purpose, name)
+    known = array[~np.isnan(array)] if "NaN too" in conditions else array
+    _require_magnitude(known, purpose, name, "may vanish" in conditions)
     for holds, message in (CONDITIONS[condition] for condition in conditions if condition in CONDITIONS):
         if array.size and not np.all(mask := holds(array)):
             raise InputError(f"{purpose} cannot use {name}: {message.format(np.argmin(mask))}")
@@ -111,13 +113,13 @@ def _as_numbers(values, integers_too):
         return None
 
 
-def _require_magnitude(array, purpose, name):
+def _require_magnitude(array, purpose, name, may_vanish):
     """Raise InputError where numbers are not finite, or their squares are not or vanish: in one pass."""
     if array.dtype.kind != "f" or not array.size:
         return
     rows = [np.atleast_1d(array)[part] for part in row_slices(len(np.atleast_1d(array)))]
     size = np.sqrt(sum(float(np.vdot(piece, piece)) for piece in rows) / array.size)
-    if SMALLEST <= size <= LARGEST or (size < SMALLEST and not array.any()):
+    if SMALLEST <= size <= LARGEST or (size < SMALLEST and (may_vanish or not array.any())):
         return
     if not all(np.isfinite(piece).all() for piece in rows):
         raise InputError(
