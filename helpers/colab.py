@@ -6,6 +6,7 @@ while and after a notebook works. Work is done on the machine's own disk. Source
 """
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import io
 import os
