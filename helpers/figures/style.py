@@ -59,7 +59,7 @@ IMAGE_INCHES = (1.15, 1.15)  # of one image in a sheet, with its margin
 JPEG_QUALITY = 85  # of 100
 PALETTE_COLOURS = 128  # of a figure without photographs
 SMALL_DPI = 80  # of pictures full of lines or points, which would else make a notebook too large for GitHub
-FACES_DPI = 64  # of sheets of many faces, for the same reason
+FACES_DPI = 56  # of sheets of many faces, for the same reason
 TICK_SIZE = 8  # points, of numbers beside panels
 
 
