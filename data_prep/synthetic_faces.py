@@ -14,7 +14,7 @@ from data_prep.faces.drawing import draw_face, encode_jpeg
 from data_prep.faces.factors import ATTRIBUTES, DISTRIBUTIONS, FACTORS, derive_attributes, draw_factors
 from data_prep.packing.sources import DRAWN_TIME
 from data_prep.workers import map_in_processes
-from helpers.files import InputError, read_json, save_array, shown_path, write_json, written_whole
+from helpers.files import InputError, read_json, save_array, sha256_of, shown_path, write_json, written_whole
 from helpers.reporting import note, progress_meter
 
 ARCHIVE, SETTINGS = "img_align_celeba.zip", "synthetic_faces.json"
@@ -47,7 +47,11 @@ def make_synthetic_faces(out, count=12_000, seed=1, factors="normal", workers=No
         values = draw_factors(count, seed, factors)
         save_array(out / "factors.npy", values)
         write_lists(out, values)
-        write_archive(out / ARCHIVE, values, workers or os.cpu_count() or 1)
+        with written_whole(out / ARCHIVE) as temporary:
+            write_archive(temporary, values, workers or os.cpu_count() or 1)
+            places = {name: out / name for name in PRODUCTS} | {ARCHIVE: temporary}
+            sums = {name: sha256_of(place) for name, place in places.items()}
+            write_json(out / SETTINGS, {**settings, "sha256": sums})
 
 
 def settle_settings(count, seed, factors, workers):
@@ -80,7 +84,8 @@ def is_whole(out, settings):
     """Whether `out` holds the whole result of these settings.
 
     Until the drawing had a number, sha256 sums of its source files stood there as "drawing": version 1.
-    Damaged settings belong to no result.
+    Damaged settings belong to no result, and neither do files that are not as they were written. Former
+    versions kept no sums of them.
     """
     try:
         kept = read_json(out / SETTINGS, dict) or {}
@@ -88,7 +93,10 @@ def is_whole(out, settings):
         return False
     if kept.pop("drawing", None):
         kept["drawing_version"] = 1
-    return kept == settings and all((out / name).exists() for name in PRODUCTS)
+    sums = kept.pop("sha256", None)
+    if kept != settings or not all((out / name).is_file() for name in PRODUCTS):
+        return False
+    return sums is None or sums == {name: sha256_of(out / name) for name in PRODUCTS}
 
 
 def clear_folder(out):
@@ -133,8 +141,8 @@ def split_in_blocks(count):
 
 
 def write_archive(path, values, workers):
-    """Draw all faces into a zip of stored JPEGs, in order, whole or not at all."""
-    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    """Draw all faces into a zip of stored JPEGs, in order."""
+    with zipfile.ZipFile(path, "w") as archive:
         show = progress_meter("faces drawn", len(values))
         for index, jpeg in enumerate(draw_all(values, workers)):
             archive.writestr(zip_entry(image_name(index)), jpeg)

@@ -10,13 +10,6 @@ import pytest
 from helpers.files import project_root
 from tools.faults.cases import list_cases, sample
 
-UNCHECKED = "synthetic_faces asks whether its files are there, not whether they are as they were drawn"
-# Route, and where the path of the file begins → why it is not mended yet.
-OPEN = {
-    ("faces", "drawn/"): UNCHECKED,
-    ("study", "results/synthetic-smoke/archive/"): UNCHECKED,
-}
-
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows can neither fork nor kill -9")
 
 
@@ -36,11 +29,6 @@ def verdicts(tmp_path_factory):
 @pytest.mark.parametrize("case", sample(), ids=str)
 def test_after_a_fault_the_next_run_is_right_or_says_why_not(case, verdicts):
     found = verdicts[case.number]
-    reasons = [
-        why for (route, path), why in OPEN.items() if case.route == route and case.where.startswith(path)
-    ]
-    if found["verdict"] in ("wrong", "lost") and reasons:
-        pytest.xfail(reasons[0])
     assert found["verdict"] in ("right", "refused"), found["why"]
 
 

@@ -123,6 +123,17 @@ def test_faces_of_the_first_layout_are_not_drawn_anew(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "synthetic_faces.json").read_text())["drawing_version"] == 2
 
 
+@pytest.mark.parametrize("name", synthetic_faces.PRODUCTS)
+def test_a_damaged_product_is_drawn_anew(tmp_path, name):
+    make_synthetic_faces(tmp_path, count=2, seed=1, workers=1)
+    before = contents(tmp_path)
+    damaged = bytearray(before[name])
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / name).write_bytes(damaged)
+    make_synthetic_faces(tmp_path, count=2, seed=1, workers=1)
+    assert contents(tmp_path) == before
+
+
 def test_killed_drawing_leaves_no_process_and_no_archive(tmp_path):
     command = [sys.executable, "-m", "data_prep.synthetic_faces", "--count", "5000", "--workers", "2"]
     process = subprocess.Popen([*command, "--out", tmp_path], cwd=ROOT, stderr=subprocess.DEVNULL)
