@@ -150,8 +150,8 @@ def label(names, chosen, attributes, partition):
     """
     columns, values = parse_found(parse_attributes, attributes, names) or (None, None)
     splits = parse_found(parse_partition, partition, names)
-    lacking = ["attribute list (list_attr_celeba): there are no attributes"] * (columns is None)
-    lacking += ["partition list (list_eval_partition): the split is random, 80/10/10"] * (splits is None)
+    lacking = ["attribute list (list_attr_celeba.txt): there are no attributes"] * (columns is None)
+    lacking += ["partition list (list_eval_partition.txt): the split is random, 80/10/10"] * (splits is None)
     if lacking:
         note(f"Found with the images, or up to two folders above, is no {', and no '.join(lacking)}.")
     if splits is not None and len(kinds := np.unique(splits[chosen])) < len(SPLIT_NAMES):
