@@ -4,11 +4,10 @@ import errno
 import hashlib
 import json
 import os
-import re
-import shutil
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,7 @@ def written_whole(target):
         flush_to_disk(target.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if not _tells_of_full_disk(error):
+        if getattr(error, "errno", None) not in FULL:
             raise
         raise InputError(
             f"No space left for {shown_path(target)}; make room on its disk and run the same again, what was "
@@ -58,41 +57,14 @@ def written_whole(target):
         ) from error
 
 
-def _tells_of_full_disk(error):
-    """Whether an error, or one that it came from, says so; h5py and numpy say it in words."""
-    while error and not isinstance(error, InputError):
-        told = map(int, re.findall(r"errno = (\d+)", str(error)))
-        if FULL & {getattr(error, "errno", None), *told} or "requested and" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def reserve(path, size):
-    """Begin the file `path` with room for `size` bytes; OSError where there is none.
-
-    For libraries that do not bear a disk that fills while they write: h5py may end the process.
-    """
-    with open(path, "wb") as file:
-        if shutil.disk_usage(Path(path).parent).free < size:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        try:
-            getattr(os, "posix_fallocate", lambda *_: None)(file.fileno(), 0, size)  # sees quotas as well
-        except OSError as error:
-            if error.errno in FULL:
-                raise
-
-
 def flush_to_disk(path):
     """Ask the operating system to put a file, or the names in a folder, on disk (fsync)."""
-    path = Path(path)
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open a folder; its rename is already durable enough
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if not (is_folder := os.path.isdir(path)) or os.name != "nt":  # Windows cannot open a folder
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_json(path, content):
@@ -109,7 +81,7 @@ def read_json(path, kind=object, keys=(), remedy="delete it and run the same aga
     path = Path(path)
     if not path.exists():
         return None
-    with suppress(ValueError, RecursionError, IsADirectoryError):
+    with suppress(ValueError, RecursionError):
         content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         if content is not None and isinstance(content, kind) and all(key in content for key in keys):
             return content
@@ -117,9 +89,11 @@ def read_json(path, kind=object, keys=(), remedy="delete it and run the same aga
 
 
 def save_array(path, array):
-    """Write an array as .npy, whole or not at all."""
-    with written_whole(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, array, allow_pickle=False)
+    """Write an array as .npy, whole or not at all; it is in memory twice."""
+    content = BytesIO()  # into a file numpy would write by itself, and tell of a full disk in words only
+    np.save(content, array, allow_pickle=False)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def keep_arrays(targets, identity, make):
@@ -131,20 +105,14 @@ def keep_arrays(targets, identity, make):
     identity are made anew.
     """
     labels = {target: target.with_suffix(".json") for target in map(Path, targets)}
-    if all(_is_kept(target, label, identity) for target, label in labels.items()):
-        return
+    with suppress(InputError, OSError):
+        if all(read_json(label) == _label(target, identity) for target, label in labels.items()):
+            return
     with ExitStack() as stack:
         partial_files = [stack.enter_context(written_whole(target)) for target in labels]
         _write_pieces([stack.enter_context(open(path, "wb")) for path in partial_files], make())
     for target, label in labels.items():
         write_json(label, _label(target, identity))
-
-
-def _is_kept(target, label, identity):
-    """Whether a file is there whole and its label says that it is of this identity."""
-    with suppress(InputError):
-        return target.is_file() and read_json(label) == _label(target, identity)
-    return False
 
 
 def _label(target, identity):
@@ -153,23 +121,16 @@ def _label(target, identity):
 
 
 def _write_pieces(files, pieces):
-    """Write a .npy file per array of each piece; the header with the number of rows comes last."""
-    n, piece = 0, None
+    """Write a .npy file per array of each piece; a header has as many bytes for every number of rows."""
+    n = 0
     for piece in pieces:
-        for file, array in zip(files, piece, strict=True):
-            if not n:
-                _write_header(file, array, n)
-            file.write(np.ascontiguousarray(array).data)
         n += len(piece[0])
-    for file, array in zip(files, piece, strict=True):
-        _write_header(file, array, n)
-
-
-def _write_header(file, array, n):
-    """Write the header of a .npy file of n rows like those of `array`: as many bytes for every n."""
-    file.seek(0)
-    header = np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(array))
-    np.lib.format.write_array_header_1_0(file, {**header, "shape": (n, *array.shape[1:])})
+        for file, array in zip(files, map(np.ascontiguousarray, piece), strict=True):
+            header = np.lib.format.header_data_from_array_1_0(array)
+            file.seek(0)
+            np.lib.format.write_array_header_1_0(file, {**header, "shape": (n, *array.shape[1:])})
+            file.seek(0, os.SEEK_END)
+            file.write(array.data)
 
 
 def load_array(path, rows=None):
@@ -210,8 +171,8 @@ def sha256_of(path):
 
 def sha256_once(path):
     """`sha256_of` a large file, kept beside it while the file's size, times and inode stay what they are."""
-    path, kept = Path(path), Path(path).with_name(f".{Path(path).name}.sha256.json")
-    status = path.stat()
+    path = Path(path)
+    kept, status = path.with_name(f".{path.name}.sha256.json"), path.stat()
     stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
     with suppress(InputError, OSError):
         known = read_json(kept, dict, ("stamp", "sha256"))
@@ -246,18 +207,16 @@ def locked(path, wait):
 
 
 def _lock(file):
-    """Lock an open file until it is closed; False where another holds it."""
+    """Lock an open and empty file until it is closed; False where another holds it."""
     try:
         if fcntl:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         else:
-            file.seek(0)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
     except (BlockingIOError, PermissionError):
         return False
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):  # some network drives know no locks
-            raise
+    except OSError:  # some network drives know no locks
+        pass
     return True
 
 

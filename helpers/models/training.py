@@ -1,10 +1,10 @@
 """Training that can be killed at any moment, and loading what was trained."""
 
 import csv
+import glob
 import json
 import math
 import os
-import re
 import time
 import warnings
 from contextlib import suppress
@@ -13,13 +13,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from helpers.files import (
     InputError,
     dated,
     locked,
     read_json,
-    reserve,
     sha256_of,
     shown_path,
     write_json,
@@ -33,7 +33,7 @@ from helpers.reporting import LiveReport
 
 STATE_FILE = "state.json"
 LOG_FILE = "log.csv"
-STATE_KEYS = ("settings", "weights", "weights_sha256", "log")
+DATED = ".[12]???????-??????*"  # behind the name of a folder that was set aside
 H5_BYTES = 1 << 20  # of the weights' file beside the numbers
 SCALED = "mixed_float16"  # the precision whose optimizer has a loss scale
 LIVE_LINE_SECONDS = 2.0  # pause between two readings of the loss within an epoch
@@ -122,7 +122,7 @@ def _settings(model, train, learning_rate):
     return json.loads(json.dumps(settings))
 
 
-def _is_same(kept, settings, defaults):
+def _is_same(kept, settings):
     """Whether the settings of a kept training are these; options that it does not name had their defaults.
 
     Former versions kept the precision, and no sha256 of splits and labels. Unknown splits of the same images
@@ -130,25 +130,25 @@ def _is_same(kept, settings, defaults):
     them. Unknown labels are others: nobody can tell whether a classifier learned the list before or after it
     was corrected, and it is trained anew in minutes.
     """
-    kept = {"splits": settings["splits"], **kept, "options": {**defaults, **kept["options"]}}
-    return settings == {name: value for name, value in kept.items() if name != "precision"}
+    options = {**MODELS[settings["model"]].DEFAULTS, **kept["options"]}
+    kept = {"splits": settings["splits"], **kept, "options": options}
+    kept.pop("precision", None)
+    return settings == json.loads(json.dumps(kept))
 
 
 def _restore(model, folder, settings, epochs, report):
     """State of the training with these settings, its last whole epoch loaded into `model`, which is compiled.
 
-    It is looked for in `folder` and, unless it is finished there, among the folders that were set aside; the
-    one with most epochs counts. Where there is none, the state of a training that has not begun.
+    Of `folder` and those that were set aside the one with most epochs counts. Where there is none, the state
+    of a training that has not begun.
     """
-    defaults = json.loads(json.dumps(model.DEFAULTS))
-    found = {folder: state} if (state := read_state(folder)) else {}
-    if not found or len(state["log"]) < epochs or not _is_same(state["settings"], settings, defaults):
-        for aside in _list_aside(folder):
-            with suppress(InputError):  # what is damaged stays aside
-                found[aside] = read_state(aside)
-    same = {at: kept for at, kept in found.items() if kept and _is_same(kept["settings"], settings, defaults)}
+    found = {folder: read_state(folder)}
+    for aside in sorted(folder.parent.glob(glob.escape(folder.name) + DATED)):
+        with suppress(InputError):  # what is damaged stays aside
+            found[aside] = read_state(aside)
+    same = {at: state for at, state in found.items() if state and _is_same(state["settings"], settings)}
     place = max(same, key=lambda at: len(same[at]["log"]), default=None)
-    if place != folder and (state or (place and folder.exists())):
+    if place != folder and (found[folder] or (place and folder.exists())):
         other = folder.with_name(dated(folder.name))
         os.replace(folder, other)
         report.line(f"{shown_path(folder)} held another training; kept as {other.name}.")
@@ -161,18 +161,12 @@ def _restore(model, folder, settings, epochs, report):
         report.line(
             f"{shown_path(folder)}: the training with these settings was taken back from {place.name}."
         )
-    _load_state(model, folder, same[place])
-    done, last, precision = len(same[place]["log"]), same[place]["precision"][-1], model.dtype_policy.name
+    state = same[place]
+    _load_state(model, folder, state)
+    done, last, precision = len(state["log"]), state["precision"][-1], model.dtype_policy.name
     change = f" It goes on in {precision} after {last}." if last != precision and done < epochs else ""
     report.line(f"{shown_path(folder)}: {done} epochs are done already and were loaded.{change}")
-    return same[place]
-
-
-def _list_aside(folder):
-    """Folders whose name is that of `folder` with the date of their setting aside, the first one first."""
-    pattern = re.compile(re.escape(folder.name) + r"\.\d{8}-\d{6}(-\d{6})?")  # formerly to the second
-    paths = folder.parent.iterdir() if folder.parent.exists() else ()
-    return sorted(path for path in paths if pattern.fullmatch(path.name))
+    return state
 
 
 def _load_state(model, folder, state):
@@ -209,7 +203,7 @@ def read_state(folder):
     Raises InputError where it, or the file with the weights that it names, is damaged.
     """
     path, remedy = Path(folder) / STATE_FILE, f"delete the folder {Path(folder).name} and train again"
-    state = read_json(path, dict, STATE_KEYS, remedy)
+    state = read_json(path, dict, remedy=remedy)
     if state is None:
         return None
     with suppress(TypeError, KeyError, AttributeError):
@@ -258,7 +252,6 @@ class EpochKeeper(keras.callbacks.Callback):
         """Start the clock, and the random draws, of the epoch."""
         self.model.set_epoch(epoch)
         self.started = self.last_reading = time.monotonic()
-        self.seconds = None
 
     def on_train_batch_end(self, batch, logs=None):
         """Show a live line every few seconds; reading the loss at every batch would stall a GPU."""
@@ -276,7 +269,6 @@ class EpochKeeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Log the epoch, then make weights and log durable in one step, and have them published."""
-        seconds = self.seconds or time.monotonic() - self.started
         wanted = self.model.LOGGED[1:]  # beside the total loss
         parts = {name: float(value) for name, value in logs.items() if name.removeprefix("val_") in wanted}
         row = {
@@ -284,8 +276,8 @@ class EpochKeeper(keras.callbacks.Callback):
             "total_loss": self._check(logs["loss"]),
             "val_total_loss": float(logs["val_loss"]),
             **parts,
-            "seconds": round(seconds, 2),
-            "images_per_second": round(self.images_per_epoch / seconds, 1),
+            "seconds": round(self.seconds, 2),
+            "images_per_second": round(self.images_per_epoch / self.seconds, 1),
             "peak_rss_gigabytes": round(readings.memory().process_peak / readings.GIGABYTE, 3),
         }
         losses = "".join(f"{name} {row[name]:.4f}  " for name in ("reco_loss", "kl_loss") if name in row)
@@ -314,17 +306,16 @@ class EpochKeeper(keras.callbacks.Callback):
         weights = self.folder / _weights_name(self.rows)
         variables = [*self.model.variables, *2 * self.model.optimizer.variables]  # twice with a loss scale
         with written_whole(weights) as temporary:
-            reserve(temporary, H5_BYTES + sum(4 * math.prod(variable.shape) for variable in variables))
+            needed = H5_BYTES + sum(4 * math.prod(variable.shape) for variable in variables)
+            temporary.write_bytes(np.zeros(needed, np.uint8).data)  # a disk that is full ends h5py's process
             self.model.save_weights(temporary)
-        state = {
-            "settings": self.state["settings"],
+        self.state["precision"].append(self.model.dtype_policy.name)
+        self.state |= {
             "weights": weights.name,
             "weights_sha256": sha256_of(weights),
-            "log": self.rows,
-            "precision": [*self.state["precision"], self.model.dtype_policy.name],
             "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
         }
-        self.state = {**state, "seal": _seal(state)}
+        self.state["seal"] = _seal(self.state)
         write_json(self.folder / STATE_FILE, self.state)
         _write_log(self.folder, self.rows)
         for older in self.folder.glob("epoch-*.weights.h5"):
