@@ -57,30 +57,18 @@ def images_identity(folder, name=IMAGES):
 
 
 def read_manifest(folder):
-    """Manifest (a dict) of packed images; InputError where there is none, or it is damaged."""
-    path, remedy = Path(folder) / MANIFEST, REMEDY.format(Path(folder).name)
-    manifest = read_json(path, dict, remedy=remedy)
-    if manifest is None:
-        raise InputError(f"{shown_path(path)} is missing; {remedy}.")
-    return manifest
+    """Manifest (a dict) of packed images, empty where there is none; InputError where it is damaged."""
+    return read_json(Path(folder) / MANIFEST, dict, remedy=REMEDY.format(Path(folder).name)) or {}
 
 
 def write_manifest(folder):
-    """Write the least manifest of packed images that were not made by data_prep: size and sha256 of each."""
-    paths = [path for path in (Path(folder) / name for name in PACKED) if path.exists()]
-    files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in paths}
-    write_json(Path(folder) / MANIFEST, {"files": files})
-
-
-def check_images(folder):
-    """Raise InputError unless all packed files that are there are what the manifest says."""
-    for name in PACKED:
-        if name == IMAGES or (Path(folder) / name).exists():
-            _check(folder, name)
+    """Write the least manifest of packed images that were not made by data_prep: the sha256 of each file."""
+    paths = [path for name in PACKED if (path := Path(folder) / name).exists()]
+    write_json(Path(folder) / MANIFEST, {"files": {path.name: {"sha256": sha256_of(path)} for path in paths}})
 
 
 def _check(folder, name):
-    """Raise InputError unless a packed file is what the manifest says: the images by sha256 once."""
+    """Raise InputError unless a packed file is what the manifest says; the images are looked through once."""
     path, look = Path(folder) / name, sha256_once if name == IMAGES else sha256_of
     if not path.is_file() or look(path) != images_identity(folder, name):
         raise InputError(
@@ -107,7 +95,9 @@ class ImageBatches(keras.utils.PyDataset):
         super().__init__(workers=1)
         self.folder, self.split, self.batch_size = Path(folder), split, batch_size
         self.shuffle, self.flip, self.seed = shuffle, flip, seed
-        check_images(folder)
+        for name in PACKED:
+            if name == IMAGES or (self.folder / name).exists():
+                _check(folder, name)
         self.rows = rows_of_split(folder, split)
         self.attributes = load_attributes(folder) if attributes else None
         self.set_epoch(0)

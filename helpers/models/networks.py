@@ -122,9 +122,8 @@ def draw_z(mu, logvar, seed, clip=EPSILON_CLIP, factor=1.0):
 
 
 def _defaults(function):
-    """Options of a function that have a default, with it."""
-    options = inspect.signature(function).parameters.values()
-    return {option.name: option.default for option in options if option.default is not option.empty}
+    """All options of a function, each with its default."""
+    return {name: option.default for name, option in inspect.signature(function).parameters.items()}
 
 
 class Network(keras.Model):
@@ -137,11 +136,7 @@ class Network(keras.Model):
         super().__init__(name=type(self).__name__.lower())
         self.options = {**self.DEFAULTS, **options}
         self.make_parts(**self.options)
-        self.build((None, *IMAGE_SHAPE))
-
-    def build(self, input_shape):
-        """The parts are built already; Keras only has to know it."""
-        self.built = True
+        self.built = True  # the parts are
 
     def compile(self, *arguments, **options):
         """As Keras does; the optimizer is built as well, or TensorFlow would trace the first step twice."""
@@ -156,7 +151,6 @@ class Network(keras.Model):
         return dict(self.options)
 
 
-@keras.saving.register_keras_serializable("latent_faces")
 class Autoencoder(Network):
     """Autoencoder with `.encoder` and `.decoder`; trains on batches of images alone.
 
@@ -179,7 +173,6 @@ class Autoencoder(Network):
         return ops.mean(reconstruction_loss(x, y_pred))
 
 
-@keras.saving.register_keras_serializable("latent_faces")
 class VariationalAutoencoder(Network):
     """Variational autoencoder: `.encoder` gives mu and logvar, `.decoder` takes z.
 
@@ -227,7 +220,6 @@ class VariationalAutoencoder(Network):
         return reco_loss + kl_loss
 
 
-@keras.saving.register_keras_serializable("latent_faces")
 class AttributeClassifier(Network):
     """Convolutional network that tells CelebA's attributes of an image; `.features` is its last hidden layer.
 

@@ -51,11 +51,11 @@ def choose_precision(precision="auto"):
     bfloat16 instructions, else float32. Any other name is taken as it is.
     """
     if precision == "auto":
-        gpus = backend.gpus_of_backend()
-        if backend.gpu_multiplies_float16(gpus):
-            precision = "mixed_float16"
-        else:
-            precision = "float32" if gpus or not backend.cpu_multiplies_bfloat16() else "mixed_bfloat16"
+        gpus, precision = backend.gpus_of_backend(), "float32"
+        if gpus:
+            precision = "mixed_float16" if backend.gpu_multiplies_float16(gpus) else "float32"
+        elif backend.cpu_multiplies_bfloat16():
+            precision = "mixed_bfloat16"
     keras.config.set_dtype_policy(precision)
     return precision
 
@@ -231,8 +231,7 @@ def _weights_name(log):
 
 def load_model(folder):
     """Rebuild a trained model from its folder in float32, for encoding and decoding."""
-    state = read_state(folder)
-    if state is None:
+    if (state := read_state(folder)) is None:
         raise InputError(f"There is no trained model in {shown_path(folder)}; run notebook 01 first.")
     with dtype_policy("float32"):
         model = MODELS[state["settings"]["model"]](**state["settings"]["options"])
