@@ -103,7 +103,7 @@ def save_measurements(workspace, notebook, values, units):
 def _read_saved(path):
     """Measurements that were saved; what is no list of such is set aside under another name."""
     try:
-        saved = read_json(path) or []
+        saved = read_json(path, list) or []
         for entry in saved:
             _plain(entry["value"]), html.escape(entry["id"] + entry["unit"] + entry["notebook"])
         return saved

@@ -92,7 +92,7 @@ def test_only_numbers_are_measurements(tmp_path, value):
 
 
 ENTRY = {"id": "x", "value": 1, "unit": "u", "notebook": "02_b"}
-SPOILT = ["", "[{", "7", '{"a": 1}', "[1]", "[{}]", json.dumps([{**ENTRY, "value": "x"}]), "[" * 9999]
+SPOILT = ["", "{}", "[{", "7", '{"a": 1}', "[1]", "[{}]", json.dumps([{**ENTRY, "value": "x"}]), "[" * 9999]
 
 
 @pytest.mark.parametrize("content", SPOILT, ids=lambda content: content[:9])
