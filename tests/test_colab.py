@@ -169,5 +169,5 @@ def test_a_drive_that_fails_at_the_end_is_told_in_one_line(machine, capfd):
     assert results.publish(home) == 1
     start_anew()
     other = Path(str(home) + "-other")
-    results.restore(results.counterpart(home), other)
+    results.restore_folder(results.counterpart(home), other)
     assert (other / posts.MEASUREMENTS_FILE).read_bytes() == (home / posts.MEASUREMENTS_FILE).read_bytes()

@@ -12,7 +12,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from test_drive_workspace import content, epochs_in, fill, published, write_epoch
+from test_drive_workspace import content, epochs_in, fill, published, restore, write_epoch
 
 from helpers.drive import copying, results, transfer
 from tools.colab_stand_in.drive_faults import FaultyDrive, installed
@@ -175,12 +175,12 @@ def test_restoring_killed_at_random_moments(exchange, sides, rng, tmp_path):
     mydrive, vm = sides
     results.publish(vm, mydrive)
     reset(vm, exchange.old)
-    calls = count_calls(tmp_path, results.restore, mydrive, vm)
+    calls = count_calls(tmp_path, restore, mydrive, vm)
     for number in rng.sample(range(1, calls + 1), 10):
         reset(vm, exchange.old)
-        kill(number, tmp_path, results.restore, mydrive, vm)
+        kill(number, tmp_path, restore, mydrive, vm)
         check_training(vm / "autoencoder", (3, 4))
-        results.restore(mydrive, vm)
+        restore(mydrive, vm)
         check_training(vm / "autoencoder", (4,))
         assert exchange.second.items() <= content(vm).items()
         assert published(mydrive) == exchange.second
@@ -234,10 +234,10 @@ def test_restoring_stopped_at_every_call(own, sides, tmp_path):
         reset(vm, tmp_path / "machine")
         for aside in [*tmp_path.glob("vm.2*"), *([vm] if own == "nothing" else [])]:
             shutil.rmtree(aside)
-        finished = stop_at(number, tmp_path, results.restore, mydrive, vm)
+        finished = stop_at(number, tmp_path, restore, mydrive, vm)
         if own == "older epoch" or (vm / "state.json").exists():
             check_training(vm, (1, 3))
-        results.restore(mydrive, vm)
+        restore(mydrive, vm)
         assert newer.items() <= content(vm).items() and published(mydrive) == newer
         assert not list(vm.glob(".*.partial*"))
         kept = {data for folder in tmp_path.glob("vm*") for data in content(folder).values()}

@@ -1,4 +1,4 @@
 """Between this machine and MyDrive: what arrives is whole, nothing is lost."""
 
 from helpers.drive.copying import copy_verified
-from helpers.drive.results import mydrive, publish, restore, restore_workspace
+from helpers.drive.results import mydrive, publish, restore_workspace

@@ -3,17 +3,13 @@
 import json
 import os
 import stat
-from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
-from helpers.drive.exchange import MANIFEST_SUFFIX, dated
 from helpers.drive.mount import check_space, find_mount, look_up, make_folder, parse_json, persist, status_of
 from helpers.drive.transfer import describe, drop_partial, hash_of, read_blocks, show_progress, transfer
-from helpers.files import InputError, shown_path
+from helpers.files import InputError, dated, shown_path
 from helpers.reporting import note
-
-OTHER_ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z")
 
 
 def copy_verified(source, target):
@@ -26,8 +22,8 @@ def copy_verified(source, target):
     over are tried again; InputError in one sentence for all others, DamagedSource among them.
     Source: COL-025, COL-026, COL-027.
     """
-    source, target = Path(os.path.abspath(Path(source).expanduser())), Path(target).expanduser()
-    target = _find_place(source, target)
+    source = Path(os.path.abspath(Path(source).expanduser()))
+    target = _find_place(source, Path(target).expanduser())
     origin, mount = describe(source), find_mount(target.parent)
     make_folder(target.parent, mount)
     sha256 = persist(lambda: _present_sha256(source, origin, target), target, mount)
@@ -35,12 +31,14 @@ def copy_verified(source, target):
         drop_partial(target)
         note(f"{shown_path(target)} is there already and whole.")
     else:
-        claimed = persist(lambda: _read_manifest(source), source) or {}
+        expected = persist(lambda: _read_manifest(source), source).get("sha256")
         persist(lambda: _make_way(source, origin, target), target, mount)
         check_space(origin["bytes"], mount)
         with show_progress(target.name, origin["bytes"]) as count:
-            sha256 = transfer(source, target, mount, count, claimed.get("sha256"))
-    _write_manifest(origin, target, mount, sha256)
+            sha256 = transfer(source, target, mount, count, expected)
+    manifest = {**persist(lambda: _stamp(target), target, mount), "sha256": sha256, "source": origin}
+    if persist(lambda: _read_manifest(target), target, mount) != manifest:
+        transfer(json.dumps(manifest, indent=1).encode(), _manifest_path(target), mount)
     return target
 
 
@@ -52,7 +50,7 @@ def _find_place(source, target):
     is_folder = stat.S_ISDIR(status.st_mode)
     if persist(target.is_dir, target):
         target = target / (f"{source.name}.zip" if is_folder else source.name)
-    if is_folder and target.suffix.lower() in OTHER_ARCHIVES:
+    if is_folder and target.suffix.lower() not in (".zip", ""):
         raise InputError(f"{source} is packed as a zip archive; give {target.name} the suffix .zip.")
     if target.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{target} lies in what is to be copied; choose a place outside it.")
@@ -64,9 +62,8 @@ def _present_sha256(source, origin, target):
     status = status_of(target)
     if status is None:
         return None
-    known = {**_stamp(status), "source": origin}
-    manifest = _read_manifest(target) or {}
-    if known.items() <= manifest.items():
+    manifest = _read_manifest(target)
+    if {**_stamp(target), "source": origin}.items() <= manifest.items():
         return manifest["sha256"]
     if "files" not in origin and status.st_size != origin["bytes"]:
         return None
@@ -74,10 +71,11 @@ def _present_sha256(source, origin, target):
     return hash_of(target) if is_equal else None
 
 
-def _stamp(status):
+def _stamp(path):
     """What changes when a file does, even where its size and time are kept."""
-    sizes_and_times = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-    return dict(zip(("bytes", "modified", "changed", "inode"), sizes_and_times, strict=True))
+    status = os.stat(path)
+    times = {"modified": status.st_mtime_ns, "changed": status.st_ctime_ns}
+    return {"bytes": status.st_size, **times, "inode": status.st_ino}
 
 
 def _make_way(source, origin, target):
@@ -87,29 +85,18 @@ def _make_way(source, origin, target):
     if status is None or status.st_mtime_ns <= origin["modified"]:
         return
     pairs = zip_longest(read_blocks(source), read_blocks(target), fillvalue=b"")
-    if status.st_size < origin["bytes"] and all(a.startswith(b) for a, b in pairs):
-        return
-    aside = target.with_name(dated(target.name))
-    os.replace(target, aside)
-    note(f"{shown_path(target)} was newer than what is copied there; kept as {aside.name}.")
+    if status.st_size >= origin["bytes"] or not all(a.startswith(b) for a, b in pairs):
+        aside = target.with_name(dated(target.name))
+        os.replace(target, aside)
+        note(f"{shown_path(target)} was newer than what is copied there; kept as {aside.name}.")
 
 
 def _manifest_path(path):
-    return path.with_name(f"{path.name}{MANIFEST_SUFFIX}")
+    return path.with_name(f"{path.name}.manifest.json")
 
 
 def _read_manifest(path):
-    """Manifest of a copied file, or None where there is none or it is none of ours."""
-    with suppress(FileNotFoundError):
-        manifest = parse_json(_manifest_path(path).read_bytes())
-        if isinstance(manifest, dict) and isinstance(manifest.get("sha256"), str):
-            return manifest
-    return None
-
-
-def _write_manifest(origin, target, mount, sha256):
-    """Say that a copy is whole, unless that has been said."""
-    status = persist(lambda: os.stat(target), target, mount)
-    manifest = {**_stamp(status), "sha256": sha256, "source": origin}
-    if persist(lambda: _read_manifest(target), target, mount) != manifest:
-        transfer(json.dumps(manifest, indent=1).encode(), _manifest_path(target), mount)
+    """Manifest of a copied file; empty where there is none or it is none of ours."""
+    path = _manifest_path(path)
+    manifest = parse_json(path.read_bytes()) if status_of(path) else None
+    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("sha256"), str) else {}

@@ -14,8 +14,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
-from helpers.drive.mount import check_space, find_mount, look_up, make_folder, parse_json, persist, status_of
-from helpers.drive.transfer import DamagedSource, describe, drop_partial, hash_of, show_progress, transfer
+from helpers.drive.mount import check_space, find_mount, look_up, make_folder, parse_json, persist
+from helpers.drive.transfer import DamagedSource, describe, hash_of, read_blocks, show_progress, transfer
 from helpers.files import InputError, dated, read_json, shown_path, write_json
 from helpers.reporting import note
 
@@ -25,7 +25,6 @@ one_at_a_time = threading.Lock()  # a training publishes in the background
 STATE, WEIGHTS = "state.json", "epoch-*.weights.h5"  # of a training; the state names the weights that count
 TRAINING = {"settings": dict, "log": list, "weights": str}  # what a state says of it
 ENTRY = {"bytes": int, "modified": int, "sha256": str, "stored": str}  # of a file in MyDrive
-MANIFEST_SUFFIX = ".manifest.json"  # of the file beside one that was copied
 NOTHING = {"files": {}, "training": None}
 LISTING_ATTEMPTS, PAUSE = 20, 0.05  # to find the folder unchanged; pause in seconds
 HASH_LETTERS = 16
@@ -42,38 +41,35 @@ def publish_folder(folder, drive_folder, progress=show_progress):
     """
     folder, drive_folder = Path(folder), Path(drive_folder)
     mount = find_mount(drive_folder)
-    with one_at_a_time, open_files(folder) as files:
+    with one_at_a_time, _open_files(folder) as files:
         seen = _load_seen(folder, drive_folder)
-        mine = take_inventory(files, seen)
+        mine = _take_inventory(files, seen)
         if not mine["files"]:
             return 0
-        theirs = read_published(drive_folder, mount)
-        standing = compare(mine, theirs, seen)
-        merged = merge(mine, theirs, standing)
-        sent = _send(files, mine, merged, drive_folder, mount, progress)
-        if read_published(drive_folder, mount) != theirs:
+        theirs = _read_published(drive_folder, mount)
+        standing = _compare(mine, theirs, seen)
+        merged = _merge(mine, theirs, standing)
+        same = {name: merged["files"][name] for name in _same(mine, merged)}
+        make_folder(drive_folder, mount)
+        jobs = [
+            (files[name], drive_folder / entry["stored"], entry)
+            for name, entry in same.items()
+            if not _is_stored(entry, drive_folder, mount)
+        ]
+        _copy_all(jobs, mount, f"{drive_folder.name} to MyDrive", progress)
+        if _read_published(drive_folder, mount) != theirs:
             raise InputError(f"Another machine is publishing to {drive_folder}; wait for its end.")
         if merged != theirs:
             _commit(merged, theirs, drive_folder, mount)
-        _save_seen(folder, drive_folder, seen, merged, _same(mine, merged))
+        _save_seen(folder, drive_folder, seen, merged, same)
     earlier = sorted(name for name, how in standing.items() if how == EARLIER)
     if earlier:
         training = theirs["training"] if STATE in earlier else None
         what = f"training of {len(training['log'])} epochs" if training else earlier[0]
         raise InputError(
-            f"MyDrive holds a newer {what}, which was not overwritten; restore the workspace from MyDrive, "
-            "then go on."
+            f"MyDrive holds a newer {what}, which was not overwritten; restart the notebook, which takes it "
+            "from there."
         )
-    return sent
-
-
-def _send(files, mine, merged, drive_folder, mount, progress):
-    """Copy the files that MyDrive lacks to their names there; return how many."""
-    make_folder(drive_folder, mount)
-    entries = [(files[name], merged["files"][name]) for name in _same(mine, merged)]
-    lacking = [(file, entry) for file, entry in entries if not _is_stored(entry, drive_folder, mount)]
-    jobs = [(file, drive_folder / entry["stored"], entry) for file, entry in lacking]
-    _copy_all(jobs, mount, f"{drive_folder.name} to MyDrive", progress)
     return len(jobs)
 
 
@@ -97,48 +93,43 @@ def _commit(merged, theirs, drive_folder, mount):
             (drive_folder / name).unlink(missing_ok=True)
 
 
-def restore_folder(drive_folder, folder, progress=show_progress):
+def restore_folder(drive_folder, folder):
     """Take what MyDrive holds of one folder, subfolders left out, where it is newer; return how many files.
 
     What has changed on both sides keeps its name on the later one; an earlier file here, or the whole folder
-    of an earlier training, gets a dated name. Raises DamagedSource, before anything is changed here, when a
-    file in MyDrive is not as published.json says.
+    of an earlier training, gets a dated name. Stopped at any moment, the next call goes on. Raises
+    DamagedSource, before anything is changed here, when MyDrive lacks a file that published.json names.
     """
     folder, drive_folder = Path(folder), Path(drive_folder)
     drive_mount = find_mount(drive_folder)
     with one_at_a_time:
-        theirs, seen = read_published(drive_folder, drive_mount), _load_seen(folder, drive_folder)
+        theirs, seen = _read_published(drive_folder, drive_mount), _load_seen(folder, drive_folder)
         if not theirs["files"]:
             return 0
-        with open_files(folder) as files:
-            mine = take_inventory(files, seen)
-        standing = compare(mine, theirs, seen)
+        with _open_files(folder) as files:
+            mine = _take_inventory(files, seen)
+        standing = _compare(mine, theirs, seen)
         aside = [folder / name for name in mine["files"] if standing.get(name) == EARLIER]
         if folder / STATE in aside:
             aside, mine, seen, standing = [folder], NOTHING, NOTHING, dict.fromkeys(theirs["files"], BEHIND)
-        newer = {name for name in theirs["files"] if standing.get(name) in (BEHIND, EARLIER)}
-        in_order = sorted(
-            newer, key=lambda name: (name.endswith(".json"), name)
-        )  # what says it is whole: last
-        wanted = {name: theirs["files"][name] for name in in_order}
-        for entry in wanted.values():
+        newer = [name for name in theirs["files"] if standing.get(name) in (BEHIND, EARLIER)]
+        jobs = []
+        for name in sorted(newer, key=lambda name: name.endswith(".json")):  # what says it is whole: last
+            entry = theirs["files"][name]
             if not _is_stored(entry, drive_folder, drive_mount):
                 raise DamagedSource(
                     f"{drive_folder / entry['stored']} is missing or damaged; look for it in MyDrive's bin, "
                     f"or delete {PUBLISHED} beside it to do without what this folder held."
                 )
+            jobs.append((drive_folder / entry["stored"], folder / name, entry))
         for path in aside:
             kept = path.with_name(dated(path.name))
             os.replace(path, kept)
             note(f"{shown_path(path)} is older than in MyDrive; kept as {kept.name}.")
         folder.mkdir(parents=True, exist_ok=True)
-        jobs = [(drive_folder / entry["stored"], folder / name, entry) for name, entry in wanted.items()]
-        _copy_all(jobs, find_mount(folder), f"{folder.name} from MyDrive", progress)
-        same = _same(mine, theirs)
-        for name in same:
-            drop_partial(folder / name)
-        _save_seen(folder, drive_folder, seen, theirs, newer | same)
-    return len(wanted)
+        _copy_all(jobs, find_mount(folder), f"{folder.name} from MyDrive", show_progress)
+        _save_seen(folder, drive_folder, seen, theirs, [*newer, *_same(mine, theirs)])
+    return len(jobs)
 
 
 def _is_stored(entry, drive_folder, mount):
@@ -147,22 +138,16 @@ def _is_stored(entry, drive_folder, mount):
     return status is not None and status.st_size == entry["bytes"]
 
 
-def read_published(drive_folder, mount):
+def _read_published(drive_folder, mount):
     """Inventory of what MyDrive holds of a folder; `NOTHING` where nothing was published yet."""
     path = drive_folder / PUBLISHED
     status = look_up(path, mount)
     if status is None:
         return NOTHING
-    if stat.S_ISREG(status.st_mode):
-        published = parse_json(persist(path.read_bytes, path, mount))
-        if _is_inventory(published):
-            return {**NOTHING, **published}
+    published = parse_json(persist(path.read_bytes, path, mount)) if stat.S_ISREG(status.st_mode) else None
+    if _is_inventory(published):
+        return {**NOTHING, **published}
     raise DamagedSource(f"{path} is damaged; bring back its earlier version in MyDrive.")
-
-
-def _has(content, kinds):
-    """Whether content of JSON has something of each kind under its name."""
-    return isinstance(content, dict) and all(isinstance(content.get(name), kinds[name]) for name in kinds)
 
 
 def _is_inventory(content):
@@ -170,19 +155,27 @@ def _is_inventory(content):
     if not _has(content, {"files": dict}):
         return False
     files, training = content["files"], content.get("training")
-    is_possible = training is None or (STATE in files and _training(training))
-    return bool(is_possible) and all(_is_entry(*item) for item in files.items())
+    return (training is None or (STATE in files and _is_training(training))) and all(
+        _has(entry, ENTRY)
+        and entry["sha256"][:HASH_LETTERS] in entry["stored"]
+        and abs(entry["modified"]) < 1 << 63
+        and _is_plain(name)
+        and _is_plain(entry["stored"])
+        for name, entry in files.items()
+    )
 
 
-def _is_entry(name, entry):
-    """Whether this may be said of a file of this name in MyDrive."""
-    if not _has(entry, ENTRY) or not re.fullmatch("[0-9a-f]{64}", entry["sha256"]):
-        return False
-    is_its = entry["sha256"][:HASH_LETTERS] in entry["stored"] and abs(entry["modified"]) < 1 << 63
-    return is_its and is_plain(name) and is_plain(entry["stored"])
+def _is_training(state):
+    """Whether content of JSON says how far a training has come."""
+    return _has(state, TRAINING) and fnmatch(state["weights"], WEIGHTS)
 
 
-def is_plain(name):
+def _has(content, kinds):
+    """Whether content of JSON has something of each kind under its name."""
+    return isinstance(content, dict) and all(isinstance(content.get(name), kinds[name]) for name in kinds)
+
+
+def _is_plain(name):
     """Whether a file of this name lies in its own folder on every system, and is no hidden one."""
     return bool(re.fullmatch(r"[^.\s/\\:][^/\\:]*", name)) and name.isprintable()
 
@@ -204,8 +197,8 @@ def _save_seen(folder, drive_folder, seen, there, names):
 
 
 @contextmanager
-def open_files(folder):
-    """Yield name → open file of all finished files of a folder, as they were at one moment.
+def _open_files(folder):
+    """Yield name → descriptor of all finished files of a folder, opened as they were at one moment.
 
     Finished files are replaced by renaming and never changed, so an open one keeps its content while a
     training goes on.
@@ -214,7 +207,7 @@ def open_files(folder):
         for _ in range(LISTING_ATTEMPTS):
             with suppress(FileNotFoundError):
                 before = _list_finished(folder)
-                files = {name: stack.enter_context(open(folder / name, "rb")) for name in before}
+                files = {name: stack.enter_context(open(folder / name, "rb")).fileno() for name in before}
                 if _list_finished(folder) == before:
                     break
             stack.close()
@@ -226,32 +219,31 @@ def open_files(folder):
 
 def _list_finished(folder):
     """Name → identity of the files of a folder, without hidden ones and names that only some systems take."""
-    paths = [path for path in folder.iterdir() if is_plain(path.name)] if folder.is_dir() else []
-    there = {path.name: status for path in paths if (status := status_of(path))}
-    return {n: (s.st_ino, s.st_size, s.st_mtime_ns) for n, s in there.items() if stat.S_ISREG(s.st_mode)}
+    paths = folder.iterdir() if folder.is_dir() else ()
+    finished = [(path.name, path.stat()) for path in paths if _is_plain(path.name) and path.is_file()]
+    return {name: (status.st_ino, status.st_size, status.st_mtime_ns) for name, status in finished}
 
 
-def take_inventory(files, known):
-    """Inventory of open `files` (name → file), without those that are not whole.
+def _take_inventory(files, known):
+    """Inventory of open `files` (name → descriptor), without those that are not whole.
 
     JSON that cannot be read, files whose JSON says otherwise, and weights that no state names, are not whole.
     A file that the inventory `known` describes with equal size and time is not hashed again.
     """
-    entries, contents = {}, {}
+    entries = {}
     for name, file in files.items():
         entry, former = describe(file), known["files"].get(name, {})
         is_known = entry.items() <= former.items()
         entries[name] = {**entry, "sha256": former["sha256"] if is_known else hash_of(file)}
-        if name.endswith(".json"):
-            file.seek(0)
-            contents[name] = parse_json(file.read())
+    json_files = [name for name in files if name.endswith(".json")]
+    contents = {name: parse_json(b"".join(read_blocks(files[name]))) for name in json_files}
     for name, content in contents.items():
         claims = _claims(name, content, entries)
         if any(entries.get(other, {}).get("sha256") != sha256 for other, sha256 in claims.items()):
             for broken in (name, *claims):
                 entries.pop(broken, None)
-    training = _training(contents.get(STATE)) if STATE in entries else None
-    named = training["weights"] if training else None
+    training = {key: contents[STATE][key] for key in TRAINING} if STATE in entries else None
+    named = training and training["weights"]
     whole = {name: entry for name, entry in entries.items() if name == named or not fnmatch(name, WEIGHTS)}
     return {"files": whole, "training": training}
 
@@ -261,48 +253,41 @@ def _claims(name, content, entries):
 
     A file that is not what its name says speaks wrongly for itself.
     """
-    if content is None or (name == STATE and not _training(content)):
+    if content is None or (name == STATE and not _is_training(content)):
         return {name: None}
     if name == STATE:
         return {content["weights"]: str(content.get("weights_sha256"))}
-    if not isinstance(content, dict):
-        return {}
-    if "sha256" in content:  # of a kept array, or of a file that was copied
-        others = {Path(name).with_suffix(".npy").name, name.removesuffix(MANIFEST_SUFFIX)} - {name}
-        return dict.fromkeys(others & entries.keys(), content["sha256"])
-    listed = content.get("files")
-    pairs = listed.items() if isinstance(listed, dict) else ()
-    return {other: e["sha256"] for other, e in pairs if isinstance(e, dict) and "sha256" in e}
+    with suppress(AttributeError, KeyError, TypeError):
+        array = Path(name).with_suffix(".npy").name
+        if "sha256" in content and array in entries:
+            return {array: content["sha256"]}
+        return {other: entry["sha256"] for other, entry in content["files"].items()}
+    return {}
 
 
-def _training(state):
-    """How far a training has come; None for what is none."""
-    is_training = _has(state, TRAINING) and fnmatch(state["weights"], WEIGHTS)
-    return {name: state[name] for name in TRAINING} if is_training else None
+def _same(mine, theirs):
+    """Names of the files that two inventories hold with the same content."""
+    return [name for name in mine["files"] if not _differs(name, mine, theirs)]
 
 
-def differs(name, one, other):
+def _differs(name, one, other):
     """True unless two inventories hold a file of this name with the same content."""
     hashes = [side["files"].get(name, {}).get("sha256") for side in (one, other)]
     return hashes[0] != hashes[1] or hashes[0] is None
 
 
-def _same(mine, theirs):
-    return {name for name in mine["files"] if not differs(name, mine, theirs)}
-
-
-def compare(mine, theirs, seen):
+def _compare(mine, theirs, seen):
     """Name → how the files that differ here (`mine`) stand to those in MyDrive (`theirs`).
 
     A file was made from the other side's where that is as it was last `seen`; a training tells by its log,
     and what lies beside it goes with it.
     """
-    names = {name for name in mine["files"] | theirs["files"] if differs(name, mine, theirs)}
+    names = {name for name in mine["files"] | theirs["files"] if _differs(name, mine, theirs)}
     standing = {name: _compare_files(name, mine, theirs, seen) for name in names}
     trainings = [side["training"] for side in (mine, theirs)]
     if None in trainings or trainings[0] == trainings[1]:
         return standing
-    how = _compare_trainings(*trainings) or _later(STATE, mine, theirs)
+    how = _compare_trainings(mine, theirs)
     on_both = mine["files"].keys() & theirs["files"].keys() | {training["weights"] for training in trainings}
     return standing | dict.fromkeys(names & on_both if how in (AHEAD, BEHIND) else names, how)
 
@@ -310,28 +295,28 @@ def compare(mine, theirs, seen):
 def _compare_files(name, mine, theirs, seen):
     if name not in mine["files"] or name not in theirs["files"]:
         return AHEAD if name in mine["files"] else BEHIND
-    if not differs(name, theirs, seen):
+    if not _differs(name, theirs, seen):
         return AHEAD
-    return _later(name, mine, theirs) if differs(name, mine, seen) else BEHIND
-
-
-def _compare_trainings(mine, theirs):
-    """How a training stands to another one by its epochs; None where they do not tell."""
-    logs = mine["log"], theirs["log"]
-    if mine["settings"] != theirs["settings"] or len(logs[0]) == len(logs[1]):
-        return None
-    is_later, common = len(logs[0]) > len(logs[1]), min(map(len, logs))
-    if logs[0][:common] == logs[1][:common]:
-        return AHEAD if is_later else BEHIND
-    return LATER if is_later else EARLIER
-
-
-def _later(name, mine, theirs):
+    if not _differs(name, mine, seen):
+        return BEHIND
     times = [side["files"][name]["modified"] for side in (mine, theirs)]
     return LATER if times[0] > times[1] else EARLIER
 
 
-def merge(mine, theirs, standing):
+def _compare_trainings(mine, theirs):
+    """How a training stands to another one: by its epochs or, where they do not tell, by its time."""
+    (settings, log), (their_settings, their_log) = (
+        (side["training"]["settings"], side["training"]["log"]) for side in (mine, theirs)
+    )
+    if settings != their_settings or len(log) == len(their_log):
+        return _compare_files(STATE, mine, theirs, NOTHING)
+    is_later = len(log) > len(their_log)
+    if all(one == other for one, other in zip(log, their_log, strict=False)):
+        return AHEAD if is_later else BEHIND
+    return LATER if is_later else EARLIER
+
+
+def _merge(mine, theirs, standing):
     """Inventory of MyDrive after publishing; each file's `stored` says what it is called there.
 
     What is later here takes the name, and MyDrive's gets a dated one; what is earlier here stays away.

@@ -9,8 +9,8 @@ import os
 import shutil
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from helpers.files import InputError
 
@@ -18,13 +18,8 @@ ROOTS = {"MyDrive", "My Drive", "Shareddrives"}  # there only as long as Google 
 MEGABYTE = 1e6  # bytes
 # Seconds between attempts without progress: many at first, as most errors of a mount are over at once.
 PAUSES = (*(0.05,) * 8, *(0.2,) * 5, 0.5, 1, 2, 3, 4, 5, 6, 7)
-# A mount of Google Drive reports time-outs and its own limits as EIO, and a lost connection as ENOTCONN
-# (googlecolab/colabtools issues 510, 1607, 3441); while it is being mounted again its paths are missing.
-PASSING_NAMES = (
-    "EIO ENOTCONN ESTALE ETIMEDOUT EAGAIN EBUSY EINTR ENODEV ENXIO ENOENT EREMOTEIO ECOMM ENOLINK EPIPE "
-    "ECONNABORTED ECONNRESET ECONNREFUSED EHOSTDOWN EHOSTUNREACH ENETDOWN ENETRESET ENETUNREACH ESHUTDOWN"
-)
-PASSING = {getattr(errno, name) for name in PASSING_NAMES.split() if hasattr(errno, name)}
+# All other errors may pass. A mount of Google Drive reports time-outs and its own limits as EIO, and a lost
+# connection as ENOTCONN (googlecolab/colabtools issues 510, 1607, 3441).
 LASTING = {
     errno.ENOSPC: "the disk is full; make room there",
     errno.EDQUOT: "the storage quota is used up; make room there",
@@ -32,105 +27,75 @@ LASTING = {
     errno.EROFS: "it can only be read; choose another folder or mount it for writing",
     **dict.fromkeys((errno.EACCES, errno.EPERM), "permission is missing; choose a folder of your own"),
 }
-
-
-class Mount(NamedTuple):
-    """A folder that is there as long as its drive is, and the device it lies on then."""
-
-    folder: Path
-    device: int
+WRONG_PATH = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EINVAL}
 
 
 def persist(work, where, mount=None):
     """Result of `work()`, which is tried again after errors that pass; `where`: the path to name to people.
 
-    With a `mount`, its drive is looked for before each attempt. Raises InputError for errors that do not
+    With a `mount`, its folder is looked for before each attempt. Raises InputError for errors that do not
     pass, and when patience is at its end.
     """
+    reasons = LASTING | dict.fromkeys(WRONG_PATH, "check the path and the disk")
+    if not ROOTS.isdisjoint(Path(str(where)).parts):
+        del reasons[errno.ENOENT]  # while Google Drive is mounted again its paths are missing
     pauses = iter(PAUSES)
     while True:
         try:
-            if mount:
-                check_mount(mount)
+            if mount and not os.path.exists(mount):
+                raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
             return work()
         except OSError as error:
-            if not is_passing(error, where):
-                reason = LASTING.get(error.errno, f"{error.strerror or error}; check the path and the disk")
+            what = error.strerror or error
+            if reason := reasons.get(error.errno):
                 raise InputError(
-                    f"Cannot copy to or from {where}: {reason}, then run the same once more."
+                    f"Cannot copy to or from {where} ({what}): {reason}, then run the same once more."
                 ) from error
-            pause = next(pauses, None)
-            if pause is None:
+            if (pause := next(pauses, None)) is None:
                 raise InputError(
-                    f"{where} does not answer ({error.strerror or error}); mount the drive again, then run "
-                    "the same once more: what has arrived whole is not copied again."
+                    f"{where} does not answer ({what}); mount the drive again, then run the same once more: "
+                    "what has arrived whole is not copied again."
                 ) from error
         time.sleep(pause)
 
 
-def is_passing(error, where):
-    """True for an error of the kind that a network drive may get over by itself."""
-    if error.errno == errno.ENOENT:  # on the machine's own disk nothing comes back
-        return not ROOTS.isdisjoint(Path(str(where)).parts)
-    return error.errno in PASSING or isinstance(error, TimeoutError | ConnectionError)
-
-
 def find_mount(folder):
-    """The `Mount` that a folder, which need not be there yet, lies on.
+    """The folder that is there as long as the drive is that `folder`, which need not be there yet, lies on.
 
     InputError when the folder is in MyDrive and MyDrive is not there: made anew, it would be a folder of the
     machine's own disk, which is lost with the machine and stands in the way of the next mount.
     """
     folder = Path(os.path.abspath(folder))
-    anchor = next((path for path in (folder, *folder.parents) if path.name in ROOTS), None)
-    for path in [anchor] if anchor else [folder, *folder.parents]:
-        status = persist(lambda path=path: status_of(path), path)
-        if status:
-            return Mount(path, status.st_dev)
-    raise InputError(f"{anchor} is not there; mount Google Drive first, then run the same once more.")
-
-
-def check_mount(mount):
-    """Raise an OSError that passes unless the drive is there and still the same device."""
-    if os.stat(mount.folder).st_dev != mount.device:
-        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(mount.folder))
-
-
-def answers(folder, mount):
-    """Whether a folder that need not be there yet can be asked for: one attempt, without patience."""
-    try:
-        check_mount(mount)
-        status_of(folder)
-    except OSError:
-        return False
-    return True
+    around = [folder, *folder.parents]
+    roots = [path for path in around if path.name in ROOTS]
+    for path in roots[:1] or around:
+        if persist(lambda path=path: status_of(path), path):
+            return path
+    raise InputError(f"{roots[0]} is not there; mount Google Drive first, then run the same once more.")
 
 
 def make_folder(folder, mount):
     """Make a folder and those above it, but none of those that the drive itself brings."""
     folder = Path(os.path.abspath(folder))
-    below = [path for path in (folder, *folder.parents) if path.is_relative_to(mount.folder)]
+    below = [path for path in (folder, *folder.parents) if path.is_relative_to(mount)]
     for path in reversed(below[:-1]):
-        persist(lambda path=path: status_of(path) or path.mkdir(exist_ok=True), path, mount)
+        persist(lambda path=path: path.mkdir(exist_ok=True), path, mount)
 
 
 def check_space(needed, mount):
     """Raise InputError unless the disk of `mount` has room for `needed` more bytes."""
-    free = persist(lambda: shutil.disk_usage(mount.folder).free, mount.folder, mount)
+    free = persist(lambda: shutil.disk_usage(mount).free, mount, mount)
     if free < needed:
         raise InputError(
-            f"Too little space in {mount.folder}: {needed / MEGABYTE:,.0f} MB are needed, "
-            f"{free / MEGABYTE:,.0f} MB are free; make room there, then run the same once more."
+            f"Too little space in {mount}: {needed / MEGABYTE:,.0f} MB are needed, {free / MEGABYTE:,.0f} MB "
+            "are free; make room there, then run the same once more."
         )
 
 
 def look_up(path, mount):
     """Status of a file or folder on a drive, or None where there is none though the drive is there."""
-
-    def look():
-        return status_of(path) or check_mount(mount) or status_of(path)
-
-    return persist(look, path, mount)
+    look = partial(persist, lambda: status_of(path), path, mount)
+    return look() or look()  # none at a moment without the drive, which has been looked for once more
 
 
 def parse_json(content):

@@ -12,8 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from helpers.drive.exchange import publish_folder, restore_folder
-from helpers.drive.mount import answers, find_mount, look_up, persist, status_of
-from helpers.drive.transfer import DamagedSource
+from helpers.drive.mount import persist, status_of
 from helpers.files import InputError, project_root, shown_path
 from helpers.reporting import note
 from helpers.workspace import workspace_folder
@@ -82,51 +81,26 @@ def publish(workspace, drive_folder=None):
     folder is said in one line, and the others are sent; a drive that does not answer ends it. Stopped at any
     moment, the next call goes on.
     """
-    workspace, drive_folder = Path(workspace), drive_folder or counterpart(workspace)
+    drive_folder = drive_folder or counterpart(workspace)
     if drive_folder is None:
         return 0
-    sent, mount = 0, None
-    for folder in _folders(workspace):
+    sent = 0
+    for folder in persist(lambda: _folders(workspace), workspace):
         try:
-            mount = mount or find_mount(drive_folder)
             sent += publish_folder(folder, drive_folder / folder.relative_to(workspace))
         except (InputError, OSError) as error:
             note(f"Not all of {shown_path(folder)} is in MyDrive: {error}")
-            if not mount or not answers(drive_folder, mount):
+            if not os.path.exists(drive_folder):  # all of the drive is away
                 return sent
     note(f"{sent} new files in MyDrive from {shown_path(workspace)}.")
     return sent
 
 
-def restore(drive_folder, workspace):
-    """Bring a workspace up to what was published in `drive_folder`; return how many files were taken.
-
-    What is newer here stays; what has changed on both sides is kept, the older one under a dated name.
-    Stopped at any moment, the next call goes on. Raises InputError when MyDrive is not there or does not
-    answer and, after all that is whole was taken, DamagedSource for what is not.
-    """
-    workspace, drive_folder, taken, damaged = Path(workspace), Path(drive_folder), 0, None
-    is_there = look_up(drive_folder, find_mount(drive_folder))
-    for folder in _folders(drive_folder) if is_there else []:
-        try:
-            taken += restore_folder(folder, workspace / folder.relative_to(drive_folder))
-        except DamagedSource as error:
-            damaged = damaged or error
-    note(f"{taken} files taken from MyDrive into {shown_path(workspace)}.")
-    if damaged:
-        raise damaged
-    return taken
-
-
 def _folders(root):
     """A folder and all below it, but what is made anew and what has a name that begins with a dot."""
-
-    def look():
-        with os.scandir(root) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
-
-    below = [path for path in persist(look, root) if path.name[0] != "." and path.name != MADE_ANEW]
-    return [root, *(folder for path in below for folder in _folders(path))]
+    below = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.is_symlink()]
+    kept = [path for path in below if path.name[0] != "." and path.name != MADE_ANEW]
+    return [root, *(folder for path in kept for folder in _folders(path))]
 
 
 def background_publisher(folder):
@@ -144,16 +118,15 @@ def background_publisher(folder):
 
     def send():
         nonlocal problem
+        former, problem = problem, None
         try:
             publish_folder(folder, drive_folder, lambda what, size: nullcontext(lambda n: None))
         except (InputError, OSError) as error:
-            if problem is None:
-                note(f"Not published: {error} Training goes on; the next epoch is tried again.")
             problem = str(error)
-        else:
-            if problem:
-                note(f"MyDrive has all epochs of {shown_path(folder)} again.")
-            problem = None
+        if problem and not former:
+            note(f"Not published: {problem} Training goes on; the next epoch is tried again.")
+        elif former and not problem:
+            note(f"MyDrive has all epochs of {shown_path(folder)} again.")
 
     def publish(wait=False):
         nonlocal job

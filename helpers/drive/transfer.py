@@ -2,8 +2,8 @@
 
 The copy grows under a temporary name beside the target and gets its name when its sha256, read back, is that
 of what was read from the source. An error that passes costs a block; a copy that was killed begins anew.
-A source is a file (its path, or an open one), a folder, which becomes one zip archive, or bytes.
-Source: COL-025, COL-026.
+A source is a file (its path, or the descriptor of an open one), a folder, which becomes one zip archive, or
+bytes. Source: COL-025, COL-026.
 """
 
 import errno
@@ -15,6 +15,7 @@ import zipfile
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 from helpers.drive.mount import MEGABYTE, persist, status_of
 from helpers.files import InputError, flush_to_disk
@@ -35,9 +36,17 @@ def transfer(source, target, mount, count=lambda n: None, expected=None, modifie
     The copy's time is `modified`, ns since 1970, else the source's. Raises DamagedSource when the sha256 is
     not the one `expected`, InputError when the source changes meanwhile or the disk refuses.
     """
-    target, origin, name = Path(target), describe(source), Path(getattr(source, "name", "")).name
+    origin, name, growing = describe(source), getattr(source, "name", target.name), partial_path(target)
     try:
-        sha256 = _write_checked(source, target, mount, count)
+        for _ in range(ATTEMPTS):
+            sha256 = _write(source, growing, mount, count)
+            if hash_of(growing, mount, count) == sha256:
+                break
+        else:
+            raise InputError(
+                f"{target} gives back other bytes than were written, {ATTEMPTS} times over; copy to another "
+                "disk, and have this one checked."
+            )
         if describe(source) != origin:
             raise InputError(f"{name} was changed while it was copied; run the same once more.")
         if expected not in (None, sha256):
@@ -47,8 +56,8 @@ def transfer(source, target, mount, count=lambda n: None, expected=None, modifie
             )
         modified = modified or origin["modified"] or time.time_ns()
         with suppress(OSError):  # some drives keep no times
-            os.utime(partial_path(target), ns=(modified, modified))
-        persist(lambda: _rename(target, sha256), target, mount)
+            os.utime(growing, ns=(modified, modified))
+        persist(partial(_rename, target, sha256), target, mount)
         with suppress(OSError):  # and some cannot be told to keep a name; a copy without one is made again
             flush_to_disk(target.parent)
     except BaseException:
@@ -68,19 +77,8 @@ def drop_partial(target):
         partial_path(target).unlink(missing_ok=True)
 
 
-def _write_checked(source, target, mount, count):
-    """Write until the disk gives back what was written; return its sha256."""
-    for _ in range(ATTEMPTS):
-        sha256 = _write(source, partial_path(target), mount, count)
-        if hash_of(partial_path(target), mount, count) == sha256:
-            return sha256
-    raise InputError(
-        f"{target} gives back other bytes than were written, {ATTEMPTS} times over; copy to another disk, "
-        "and have this one checked."
-    )
-
-
 def _write(source, path, mount, count):
+    """Write a source to a new file, and put that on disk; return the sha256 of what was read."""
     digest, place = hashlib.sha256(), 0
     file = persist(partial(_begin, path), path, mount)
     try:
@@ -147,10 +145,10 @@ def describe(source):
     """
     if isinstance(source, bytes):
         return {"bytes": len(source), "modified": 0}
-    status = _status(source)
+    status = persist(lambda: os.stat(source), source)
     if not stat.S_ISDIR(status.st_mode):
         return {"bytes": status.st_size, "modified": status.st_mtime_ns}
-    files = [(name, status.st_size, status.st_mtime_ns) for name, _, status in list_files(source)]
+    files = [(name, status.st_size, status.st_mtime_ns) for name, _, status in _list_files(source)]
     if not files:
         raise InputError(f"{source} holds no files; give the folder with the files that are to be packed.")
     _, sizes, times = zip(*files, strict=True)
@@ -171,27 +169,18 @@ def read_blocks(source, mount=None):
     """Yield the content of a source in blocks, each with the patience that its drive needs."""
     if isinstance(source, bytes):
         yield source
-    elif stat.S_ISDIR((status := _status(source, mount)).st_mode):
+        return
+    status = persist(lambda: os.stat(source), source, mount)
+    if stat.S_ISDIR(status.st_mode):
         yield from _pack(source)
-    else:
-        yield from _read_file(source, status.st_size, mount)
-
-
-def _status(source, mount=None):
-    if hasattr(source, "fileno"):
-        return os.fstat(source.fileno())
-    return persist(lambda: os.stat(source), source, mount)
-
-
-def _read_file(source, size, mount=None):
-    for place in range(0, size, BLOCK_BYTES):
-        length = min(BLOCK_BYTES, size - place)
+        return
+    for place in range(0, status.st_size, BLOCK_BYTES):
+        length = min(BLOCK_BYTES, status.st_size - place)
         yield persist(partial(_read, source, place, length), source, mount)
 
 
 def _read(source, place, length):
-    is_open = hasattr(source, "fileno")
-    with open(source.fileno() if is_open else source, "rb", closefd=not is_open) as file:
+    with open(source, "rb", closefd=not isinstance(source, int)) as file:
         file.seek(place)
         block = file.read(length)
     if len(block) != length:
@@ -201,38 +190,21 @@ def _read(source, place, length):
 
 def _pack(folder):
     """Yield the files of a folder as one zip archive in blocks; times before 1980 become 1980."""
-    sink = Sink()
-    with zipfile.ZipFile(sink, "w") as archive:
-        for name, path, status in list_files(folder):
+    sink = bytearray()  # a file without places to go back to
+    stream = SimpleNamespace(write=lambda data: sink.extend(data) or len(data), flush=lambda: None)
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, path, _ in _list_files(folder):
             entry = partial(zipfile.ZipInfo.from_file, path, name.decode(), strict_timestamps=False)
             with archive.open(persist(entry, path), "w") as member:
-                for block in _read_file(path, status.st_size):
+                for block in read_blocks(path):
                     member.write(block)
                     while len(sink) >= BLOCK_BYTES:
-                        yield sink.take()
-    while sink:
-        yield sink.take()
+                        yield bytes(sink[:BLOCK_BYTES])
+                        del sink[:BLOCK_BYTES]
+    yield from (bytes(sink[place : place + BLOCK_BYTES]) for place in range(0, len(sink), BLOCK_BYTES))
 
 
-class Sink(bytearray):
-    """What a zip archive has written and nobody has taken yet: a file without places to go back to."""
-
-    def write(self, data):
-        """Add to the end."""
-        self.extend(data)
-        return len(data)
-
-    def flush(self):
-        """Do nothing: all is here."""
-
-    def take(self):
-        """Remove and return the first block."""
-        block = bytes(self[:BLOCK_BYTES])
-        del self[:BLOCK_BYTES]
-        return block
-
-
-def list_files(folder):
+def _list_files(folder):
     """Name from the folder's on (bytes, UTF-8), path and status of all files below a folder, sorted.
 
     Symbolic links are followed for files only; empty folders are left out.

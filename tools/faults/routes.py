@@ -264,8 +264,9 @@ def publish(place):
 
 
 def restore(place):
-    """Bring the workspace up to MyDrive."""
-    return said_plainly(lambda: results.restore(drive_folder(place), place / "vm"))
+    """Bring the workspace up to MyDrive, folder by folder, as notebooks do."""
+    pairs = [(drive_folder(place) / name, place / "vm" / name) for name in ("", "autoencoder", "maps")]
+    return max([said_plainly(lambda pair=pair: results.restore_folder(*pair)) for pair in pairs])
 
 
 def copy(place):
