@@ -9,15 +9,8 @@ from helpers.models.costs import (
     measure_networks,
     write_noise_images,
 )
-from helpers.models.encoding import encode, encode_variational, float32_copy, predict
-from helpers.models.images import (
-    SPLITS,
-    ImageBatches,
-    attribute_names,
-    load_attributes,
-    load_images,
-    rows_of_split,
-)
+from helpers.models.encoding import encode_variational, float32_copy, predict
+from helpers.models.images import SPLITS, ImageBatches, attribute_names, load_attributes, load_images
 from helpers.models.judging import (
     SHOWN,
     change_features,
@@ -31,7 +24,6 @@ from helpers.models.judging import (
     thumbnail_features,
 )
 from helpers.models.networks import (
-    AttributeClassifier,
     Autoencoder,
     VariationalAutoencoder,
     build_decoder,
@@ -39,4 +31,4 @@ from helpers.models.networks import (
     draw_z,
     reconstruction_loss,
 )
-from helpers.models.training import choose_precision, fit, load_model
+from helpers.models.training import choose_precision, load_model

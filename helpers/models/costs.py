@@ -4,10 +4,12 @@ Source: COL-005, COL-010, COL-011, COL-013, COL-023, COL-031, COL-032.
 """
 
 import gc
+import math
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -31,10 +33,7 @@ WAYS_OF_CALLING = {
     "predict_on_batch": lambda network, batch: network.predict_on_batch(batch),
     "call": lambda network, batch: network(batch, training=False),
 }
-WAYS_OF_ANSWERING = {
-    "Keras' predict": lambda decoder, z: decoder.predict(z, verbose=0),
-    "batch by batch": predict,
-}
+WAYS_OF_ANSWERING = {"Keras' predict": WAYS_OF_CALLING["predict"], "batch by batch": predict}
 WAYS_OF_DROPPING = {
     "nothing done": lambda: None,
     "garbage collection": gc.collect,
@@ -66,7 +65,7 @@ def measure_images(folder):
 
     Its seconds are those of handing out all batches once, without the network.
     """
-    return _measure_ways(_pass_images, WAYS_OF_IMAGES, folder=str(folder))
+    return _measure_ways(_pass_images, WAYS_OF_IMAGES, folder=folder)
 
 
 def measure_calls(calls):
@@ -85,7 +84,7 @@ def measure_networks(count):
 
 
 def _measure_ways(function, ways, **options):
-    """Way → what the function says of it, a `Trial`, each in a process of its own."""
+    """Way → `Trial`, what the function says of it in a process of its own."""
     tasks = [{"way": way, **options} for way in ways]
     return dict(zip(ways, measure_apart(function, tasks, backend.start_backend), strict=True))
 
@@ -94,10 +93,10 @@ def _pass_images(way, folder):
     network = _small_network()
     network.predict(np.zeros((BATCH_SIZE, *IMAGE_SHAPE), np.float32), verbose=0)
     before = resident_bytes()
-    images = _hold_images(way, Path(folder))
+    images = _hold_images(way, folder)
     started = time.perf_counter()
-    for batch in _hand_out(images):
-        batch[0].sum()
+    for (batch,) in _hand_out(images):
+        batch.sum()
     seconds = time.perf_counter() - started
     given = _hand_out(images) if way == "uint8 array" else images  # which Keras takes as they are
     network.predict(given, batch_size=BATCH_SIZE if way == "float32 array" else None, verbose=0)
@@ -123,21 +122,21 @@ def _hold_images(way, folder):
 def _hand_out(images):
     """Yield the batches one by one, each a tuple of float32 images."""
     if isinstance(images, ImageBatches):
-        return iter(images)
-    slices = (images[start : start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE))
-    if images.dtype == np.float32:
-        return ((piece,) for piece in slices)
-    return ((piece.astype(np.float32) / np.float32(255),) for piece in slices)
+        yield from images
+        return
+    for start in range(0, len(images), BATCH_SIZE):
+        piece = images[start : start + BATCH_SIZE]
+        yield (piece if piece.dtype == np.float32 else piece.astype(np.float32) / np.float32(255),)
 
 
 def _call_often(way, calls):
-    network = _small_network()
     batch = np.zeros((CALL_IMAGES, *IMAGE_SHAPE), np.float32)
+    call = partial(WAYS_OF_CALLING[way], _small_network(), batch)
     for _ in range(FEW_CALLS):
-        WAYS_OF_CALLING[way](network, batch)
+        call()
     before, started = resident_bytes(), time.perf_counter()
     for _ in range(calls):
-        WAYS_OF_CALLING[way](network, batch)
+        call()
     return _since(before, time.perf_counter() - started)
 
 
@@ -146,9 +145,8 @@ def _draw_images(way, count):
     z = np.zeros((count, decoder.input_shape[1]), np.float32)
     answer(decoder, z[:PREDICTED_AT_ONCE])
     before, started = resident_bytes(), time.perf_counter()
-    images = answer(decoder, z)
+    answer(decoder, z)
     seconds = time.perf_counter() - started
-    del images
     free()
     return _since(before, seconds)
 
@@ -164,8 +162,7 @@ def _drop_networks(way, count):
 
 
 def _train_a_step():
-    """Make a network of the posts' size, train it for a step, and drop it."""
-    network = Autoencoder()
+    network = Autoencoder()  # of the posts' size
     network.compile(optimizer=keras.optimizers.Adam())
     network.train_on_batch(np.zeros((CALL_IMAGES, *IMAGE_SHAPE), np.float32))
 
@@ -199,8 +196,8 @@ def measure_footprints(variants, steps, precision):
 def activation_bytes(network, batch_size):
     """Bytes of the outputs of all layers of a functional network for one batch."""
     sizes = {"float16": 2, "bfloat16": 2, "float32": 4}
-    outputs = ((sizes[layer.compute_dtype], layer.output.shape[1:]) for layer in network.layers[1:])
-    return batch_size * sum(size * int(np.prod(shape)) for size, shape in outputs)
+    layers = network.layers[1:]
+    return batch_size * sum(sizes[each.compute_dtype] * math.prod(each.output.shape[1:]) for each in layers)
 
 
 def _measure_footprint(batch_size, steps, precision, **options):
@@ -244,10 +241,10 @@ def measure_apart(function, tasks, prepare=None):
             undo.callback(forkserver._forkserver._stop)  # it would hold 0.5 GB until this process ends
             with backend.stderr_closed():
                 forkserver.ensure_running()
-        for task in tasks:
-            with ProcessPoolExecutor(1, context, prepare) as pool:
-                try:
+        try:
+            for task in tasks:
+                with ProcessPoolExecutor(1, context, prepare) as pool:
                     results.append(pool.submit(function, **task).result())
-                except Exception as error:
-                    raise RuntimeError(f"The measuring process failed: {error}") from error
+        except Exception as error:
+            raise RuntimeError(f"The measuring process failed: {error}") from error
     return results

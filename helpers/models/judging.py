@@ -35,7 +35,6 @@ SEEDS = range(1, 6)  # of draws: one draw of 1,500 may lie two standard deviatio
 THUMBNAIL_COMPONENTS = 64
 FEWEST = 2 * (NEIGHBOURS + 1)  # images of each split: half of them still have so many neighbours
 INCEPTION_SIZE = 299  # pixels of a side of the images that the network was trained on
-WEIGHTS = "imagenet"  # Keras' own, about 90 MB; those of Heusel et al. 2017 come from another training
 
 
 class Standard(NamedTuple):
@@ -182,11 +181,12 @@ def judge_decoded(standard, decoder, z):
     return judge_images(standard, predict(decoder, z))
 
 
-def load_inception(weights=WEIGHTS):
+def load_inception(weights="imagenet"):
     """Network in float32 from images (n, 96, 96, 3) in [0, 1] to InceptionV3's features (n, 2048).
 
-    Keras downloads the weights once. Distances between these features are near those of the literature (FID),
-    not equal to them: its weights and its scaling differ. Raises InputError where the weights cannot be had.
+    Keras downloads its own weights, about 90 MB, once. Distances between these features are near those of the
+    literature (FID; Heusel et al. 2017), not equal to them: weights and scaling differ. Raises InputError
+    where the weights cannot be had.
     """
     try:
         with dtype_policy("float32"):

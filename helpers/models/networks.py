@@ -23,7 +23,6 @@ LEAKY_RELU_SLOPE = 0.3  # slope for negative inputs: the default of the LeakyReL
 BATCH_NORM_MOMENTUM = 0.9
 EPSILON_CLIP = 5.0  # largest |epsilon| of the sampling layer, in standard deviations (XIII-067)
 DRAWS_PER_EPOCH = 1_000_000  # more than any epoch has batches: no two epochs share a state of the generator
-SHARED_OPTIONS = ("filters", "strides", "activation")  # of a VAE's encoder and its decoder
 FEATURES = 128  # width of the attribute classifier's last hidden layer
 
 
@@ -191,7 +190,8 @@ class VariationalAutoencoder(Network):
     def make_parts(self, z_dim, fact, epsilon_clip, noise_seed, **options):
         """Make encoder, decoder, the source of epsilon and what is logged."""
         self.encoder = build_encoder(z_dim, **options)
-        self.decoder = build_decoder(z_dim, **{name: options[name] for name in SHARED_OPTIONS})
+        shared = {name: options[name] for name in ("filters", "strides", "activation")}
+        self.decoder = build_decoder(z_dim, **shared)
         self.fact, self.epsilon_clip = fact, epsilon_clip
         self.seed_generator = keras.random.SeedGenerator(noise_seed)
         self.noise_seed = int(self.seed_generator.state[0])

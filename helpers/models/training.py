@@ -63,16 +63,14 @@ def choose_precision(precision="auto"):
 def fit(model, train, valid, epochs, folder, learning_rate, publish=None):
     """Train `model` on `train` (ImageBatches) up to `epochs` epochs; return the log, a list of rows.
 
-    After each epoch the state goes into `folder`: weights with optimizer first, then state.json that
-    names them. Whatever moment the process is killed at, the next call goes on after the last whole
-    epoch, and every epoch is logged once. A finished training is loaded instead of repeated, at whatever
-    precision it was made; asking for more epochs later continues it, at the precision of this machine. A
-    folder that holds another training (other data, options, seed, ...) is set aside under a dated name, and
-    taken back when its settings come back. While another process trains in `folder`, this one waits.
-    Rows: epoch, total_loss and val_total_loss (nats per image), seconds, images_per_second,
-    peak_rss_gigabytes. Raises TrainingDiverged when the loss is no longer a number, InputError where what
-    the folder holds is damaged or the disk is full. `publish()` is called after each epoch that is kept,
-    `publish(wait=True)` when training ends or is interrupted.
+    After each epoch the state goes into `folder`: weights with optimizer first, then state.json that names
+    them. Killed at whatever moment, the next call goes on after the last whole epoch, at the precision of its
+    machine; a finished training is loaded. A folder that holds another training (other data, options, seed,
+    ...) is set aside under a dated name, and taken back when its settings come back. While another process
+    trains in `folder`, this one waits. Rows: epoch, total_loss and val_total_loss (nats per image), seconds,
+    images_per_second, peak_rss_gigabytes. Raises TrainingDiverged when the loss is no longer a number,
+    InputError where what the folder holds is damaged or the disk is full. `publish()` is called after each
+    epoch that is kept, `publish(wait=True)` when training ends or is interrupted.
 
     Keras' BackupAndRestore is not used: it writes weights and epoch number one after the other, so
     that a kill in between repeats an epoch on weights that have seen it already.
@@ -317,9 +315,8 @@ class EpochKeeper(keras.callbacks.Callback):
         self.state["seal"] = _seal(self.state)
         write_json(self.folder / STATE_FILE, self.state)
         _write_log(self.folder, self.rows)
-        for older in self.folder.glob("epoch-*.weights.h5"):
-            if older.name != weights.name:
-                older.unlink()
+        for older in {*self.folder.glob("epoch-*.weights.h5")} - {weights}:
+            older.unlink()
 
 
 def _write_log(folder, rows):
