@@ -24,7 +24,7 @@ from packaging.version import Version
 from helpers.drive.copying import copy_verified
 from helpers.drive.mount import persist, status_of
 from helpers.drive.results import NOTEBOOKS, PROJECT, RESULTS
-from helpers.files import InputError, project_root, written_whole
+from helpers.files import InputError, project_root
 
 ARCHIVE = f"{PROJECT}.zip"  # as `make colab-zip` makes it
 UNPACKED = ".unpacked"  # says which archive the folder holds whole
@@ -61,22 +61,20 @@ def unpack_project(origin, target):
     if origin.is_dir():
         return origin
     content = persist(origin.read_bytes, origin)
-    key = hashlib.sha256(content).hexdigest()
-    marker = target / UNPACKED
+    key, marker = hashlib.sha256(content).hexdigest(), target / UNPACKED
     if not marker.is_file() or marker.read_bytes() != key.encode():
         persist(lambda: marker.unlink(missing_ok=True), marker)
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 persist(lambda: archive.extractall(target), target)
+        except InputError:
+            raise
         except NOT_A_ZIP as error:
-            if isinstance(error, InputError):
-                raise
             raise InputError(
                 f"{origin.name} is no whole archive ({error or 'it ends too early'}); make it anew by `make "
                 "colab-zip` and put it into the folder latent_faces of Google Drive again."
             ) from error
-        with written_whole(marker) as temporary:
-            temporary.write_text(key)
+        persist(lambda: marker.write_text(key), marker)
         print(f"{origin.name} was unpacked to {target}.")
     return target
 
@@ -105,17 +103,11 @@ def _copy_folder(source, target):
 
 
 def _list(folder):
-    """Path, and whether it is a folder, of what a folder of MyDrive holds but hidden files and manifests.
-
-    Empty where there is no such folder.
-    """
-
-    def look():
-        with os.scandir(folder) as entries:
-            return sorted((Path(entry.path), entry.is_dir()) for entry in entries)
-
-    found = persist(look, folder) if persist(lambda: status_of(folder), folder) else []
-    return [entry for entry in found if not entry[0].name.startswith(".") and entry[0].suffix != ".json"]
+    """Path, and whether it is a folder, of what a folder of MyDrive holds but hidden files and manifests."""
+    if not persist(lambda: status_of(folder), folder):
+        return []
+    found = persist(lambda: [(Path(entry.path), entry.is_dir()) for entry in os.scandir(folder)], folder)
+    return sorted(entry for entry in found if entry[0].name[0] != "." and entry[0].suffix != ".json")
 
 
 class Package(NamedTuple):
@@ -129,20 +121,18 @@ class Package(NamedTuple):
 
 def check_packages(requirements=None):
     """The lines of requirements.txt as `Package`s, compared with what is installed. Installs nothing."""
-    requirements = requirements or project_root() / "requirements.txt"
-    lines = Path(requirements).read_text(encoding="utf-8").splitlines()
-    wanted = [re.match(r"([\w.-]+)\s*>=\s*([\w.]+)", line) for line in lines]
-    return [_check(*match.groups()) for match in wanted if match]
+    text = Path(requirements or project_root() / "requirements.txt").read_text(encoding="utf-8")
+    return [_check(*line) for line in re.findall(r"^([\w.-]+)\s*>=\s*([\w.]+)", text, re.MULTILINE)]
 
 
 def _check(name, lowest):
     found = _find_version(name)
-    if found is None and name.startswith("nvidia-ml-py") and importlib.util.find_spec(PYNVML):
+    if found:
+        return Package(name, lowest, found, OLD if Version(found) < Version(lowest) else OK)
+    if name.startswith("nvidia-ml-py") and importlib.util.find_spec(PYNVML):
         brought = [f"{other} {version}" for other in PYNVML_FROM if (version := _find_version(other))]
         return Package(name, lowest, f"{(brought or [PYNVML])[0]} instead", OK)
-    if found is None:
-        return Package(name, lowest, "", MISSING)
-    return Package(name, lowest, found, OLD if Version(found) < Version(lowest) else OK)
+    return Package(name, lowest, "", MISSING)
 
 
 def _find_version(name):

@@ -25,11 +25,10 @@ one_at_a_time = threading.Lock()  # a training publishes in the background
 STATE, WEIGHTS = "state.json", "epoch-*.weights.h5"  # of a training; the state names the weights that count
 TRAINING = {"settings": dict, "log": list, "weights": str}  # what a state says of it
 ENTRY = {"bytes": int, "modified": int, "sha256": str, "stored": str}  # of a file in MyDrive
-NOTHING = {"files": {}, "training": None}
 LISTING_ATTEMPTS, PAUSE = 20, 0.05  # to find the folder unchanged; pause in seconds
 HASH_LETTERS = 16
 # How a file stands to that in MyDrive: made from it, or that from this one; else the later or the earlier.
-AHEAD, BEHIND, LATER, EARLIER = "ahead", "behind", "later", "earlier"
+SAME, AHEAD, BEHIND, LATER, EARLIER = "same", "ahead", "behind", "later", "earlier"
 
 
 def publish_folder(folder, drive_folder, progress=show_progress):
@@ -43,19 +42,15 @@ def publish_folder(folder, drive_folder, progress=show_progress):
     mount = find_mount(drive_folder)
     with one_at_a_time, _open_files(folder) as files:
         seen = _load_seen(folder, drive_folder)
-        mine = _take_inventory(files, seen)
-        if not mine["files"]:
+        if not (mine := _take_inventory(files, seen)):
             return 0
         theirs = _read_published(drive_folder, mount)
         standing = _compare(mine, theirs, seen)
         merged = _merge(mine, theirs, standing)
-        same = {name: merged["files"][name] for name in _same(mine, merged)}
+        same = {name: merged[name] for name in mine if standing[name] in (SAME, AHEAD, LATER)}
+        jobs = [(files[name], drive_folder / entry["stored"], entry) for name, entry in same.items()]
+        jobs = [job for job in jobs if not _is_stored(*job[1:], mount)]
         make_folder(drive_folder, mount)
-        jobs = [
-            (files[name], drive_folder / entry["stored"], entry)
-            for name, entry in same.items()
-            if not _is_stored(entry, drive_folder, mount)
-        ]
         _copy_all(jobs, mount, f"{drive_folder.name} to MyDrive", progress)
         if _read_published(drive_folder, mount) != theirs:
             raise InputError(f"Another machine is publishing to {drive_folder}; wait for its end.")
@@ -64,12 +59,9 @@ def publish_folder(folder, drive_folder, progress=show_progress):
         _save_seen(folder, drive_folder, seen, merged, same)
     earlier = sorted(name for name, how in standing.items() if how == EARLIER)
     if earlier:
-        training = theirs["training"] if STATE in earlier else None
-        what = f"training of {len(training['log'])} epochs" if training else earlier[0]
-        raise InputError(
-            f"MyDrive holds a newer {what}, which was not overwritten; restart the notebook, which takes it "
-            "from there."
-        )
+        epochs = len(theirs[STATE]["training"]["log"]) if STATE in earlier else 0
+        what = f"training of {epochs} epochs" if epochs else earlier[0]
+        raise InputError(f"MyDrive holds a newer {what}; restart the notebook, which takes it from there.")
     return len(jobs)
 
 
@@ -85,8 +77,9 @@ def _copy_all(jobs, mount, what, progress):
 
 def _commit(merged, theirs, drive_folder, mount):
     """Make the inventory `merged` the one that counts, then remove what only the former one named."""
-    transfer(json.dumps(merged, indent=1).encode(), drive_folder / PUBLISHED, mount)
-    former, current = ({entry["stored"] for entry in side["files"].values()} for side in (theirs, merged))
+    content = {"files": _entries(merged), "training": merged.get(STATE, {}).get("training")}
+    transfer(json.dumps(content, indent=1).encode(), drive_folder / PUBLISHED, mount)
+    former, current = ({entry["stored"] for entry in side.values()} for side in (theirs, merged))
     with suppress(OSError):  # what is left over does no harm
         leftovers = [path.name for path in drive_folder.glob(".*.partial*")]
         for name in (former - current).union(leftovers):
@@ -104,58 +97,59 @@ def restore_folder(drive_folder, folder):
     drive_mount = find_mount(drive_folder)
     with one_at_a_time:
         theirs, seen = _read_published(drive_folder, drive_mount), _load_seen(folder, drive_folder)
-        if not theirs["files"]:
+        if not theirs:
             return 0
         with _open_files(folder) as files:
             mine = _take_inventory(files, seen)
         standing = _compare(mine, theirs, seen)
-        aside = [folder / name for name in mine["files"] if standing.get(name) == EARLIER]
+        aside = [folder / name for name in mine if standing[name] == EARLIER]
         if folder / STATE in aside:
-            aside, mine, seen, standing = [folder], NOTHING, NOTHING, dict.fromkeys(theirs["files"], BEHIND)
-        newer = [name for name in theirs["files"] if standing.get(name) in (BEHIND, EARLIER)]
-        jobs = []
-        for name in sorted(newer, key=lambda name: name.endswith(".json")):  # what says it is whole: last
-            entry = theirs["files"][name]
-            if not _is_stored(entry, drive_folder, drive_mount):
+            aside, seen, standing = [folder], {}, dict.fromkeys(theirs, BEHIND)
+        newer = [name for name in theirs if standing[name] in (BEHIND, EARLIER)]
+        newer.sort(key=lambda name: name.endswith(".json"))  # what says it is whole: last
+        jobs = [(drive_folder / theirs[name]["stored"], folder / name, theirs[name]) for name in newer]
+        for source, _, entry in jobs:
+            if not _is_stored(source, entry, drive_mount):
                 raise DamagedSource(
-                    f"{drive_folder / entry['stored']} is missing or damaged; look for it in MyDrive's bin, "
-                    f"or delete {PUBLISHED} beside it to do without what this folder held."
+                    f"{source} is missing or damaged; look for it in MyDrive's bin, or delete {PUBLISHED} "
+                    "beside it to do without what this folder held."
                 )
-            jobs.append((drive_folder / entry["stored"], folder / name, entry))
         for path in aside:
             kept = path.with_name(dated(path.name))
             os.replace(path, kept)
             note(f"{shown_path(path)} is older than in MyDrive; kept as {kept.name}.")
         folder.mkdir(parents=True, exist_ok=True)
         _copy_all(jobs, find_mount(folder), f"{folder.name} from MyDrive", show_progress)
-        _save_seen(folder, drive_folder, seen, theirs, [*newer, *_same(mine, theirs)])
+        same = {name: theirs[name] for name in theirs if standing[name] in (SAME, BEHIND, EARLIER)}
+        _save_seen(folder, drive_folder, seen, theirs, same)
     return len(jobs)
 
 
-def _is_stored(entry, drive_folder, mount):
+def _is_stored(path, entry, mount):
     """Whether MyDrive has a file at its size."""
-    status = look_up(drive_folder / entry["stored"], mount)
+    status = look_up(path, mount)
     return status is not None and status.st_size == entry["bytes"]
 
 
 def _read_published(drive_folder, mount):
-    """Inventory of what MyDrive holds of a folder; `NOTHING` where nothing was published yet."""
+    """Inventory of what MyDrive holds of a folder; empty where nothing was published yet."""
     path = drive_folder / PUBLISHED
     status = look_up(path, mount)
     if status is None:
-        return NOTHING
+        return {}
     published = parse_json(persist(path.read_bytes, path, mount)) if stat.S_ISREG(status.st_mode) else None
-    if _is_inventory(published):
-        return {**NOTHING, **published}
+    if _has(published, {"files": dict}) and _are_entries(published["files"]):
+        files, training = published["files"], published.get("training")
+        if STATE not in files and training is None:
+            return files
+        if STATE in files and _is_training(training):
+            return {**files, STATE: {**files[STATE], "training": training}}
     raise DamagedSource(f"{path} is damaged; bring back its earlier version in MyDrive.")
 
 
-def _is_inventory(content):
-    """Whether content of JSON is an inventory, and its names lead nowhere but into their folder."""
-    if not _has(content, {"files": dict}):
-        return False
-    files, training = content["files"], content.get("training")
-    return (training is None or (STATE in files and _is_training(training))) and all(
+def _are_entries(files):
+    """Whether this may be said of files in MyDrive: their names lead nowhere but into their folder."""
+    return all(
         _has(entry, ENTRY)
         and entry["sha256"][:HASH_LETTERS] in entry["stored"]
         and abs(entry["modified"]) < 1 << 63
@@ -184,16 +178,22 @@ def _load_seen(folder, drive_folder):
     """What the files of the folder were, as far as they came from this folder of MyDrive or went there."""
     with suppress(InputError, OSError):  # forgotten, it is found out again: later versions by their times
         seen = read_json(folder / SEEN)
-        if _is_inventory(seen) and seen.get("drive") == os.path.abspath(drive_folder):
-            return seen
-    return NOTHING
+        is_whole = _has(seen, {"files": dict, "drive": str}) and _are_entries(seen["files"])
+        if is_whole and seen["drive"] == os.path.abspath(drive_folder):
+            return seen["files"]
+    return {}
 
 
-def _save_seen(folder, drive_folder, seen, there, names):
-    """Remember what the files `names` are in MyDrive, the same as here; of others, what was known before."""
-    former = {name: entry for name, entry in seen["files"].items() if name in there["files"]}
-    files = {**former, **{name: there["files"][name] for name in names}}
+def _save_seen(folder, drive_folder, seen, there, same):
+    """Remember the files that are the `same` here and `there`, in MyDrive; of others, what was known."""
+    former = {name: entry for name, entry in seen.items() if name in there}
+    files = _entries({**former, **same})
     write_json(folder / SEEN, {"drive": os.path.abspath(drive_folder), "files": files})
+
+
+def _entries(inventory):
+    """What is kept of an inventory's files."""
+    return {name: {key: entry[key] for key in ENTRY} for name, entry in inventory.items()}
 
 
 @contextmanager
@@ -227,25 +227,25 @@ def _list_finished(folder):
 def _take_inventory(files, known):
     """Inventory of open `files` (name → descriptor), without those that are not whole.
 
-    JSON that cannot be read, files whose JSON says otherwise, and weights that no state names, are not whole.
-    A file that the inventory `known` describes with equal size and time is not hashed again.
+    An entry has the file's bytes, time and sha256, and a state's its training too. JSON that cannot be read,
+    files whose JSON says otherwise, and weights that no state names, are not whole. A file that `known`
+    describes with equal size and time is not hashed again.
     """
     entries = {}
     for name, file in files.items():
-        entry, former = describe(file), known["files"].get(name, {})
+        entry, former = describe(file), known.get(name, {})
         is_known = entry.items() <= former.items()
         entries[name] = {**entry, "sha256": former["sha256"] if is_known else hash_of(file)}
-    json_files = [name for name in files if name.endswith(".json")]
-    contents = {name: parse_json(b"".join(read_blocks(files[name]))) for name in json_files}
-    for name, content in contents.items():
+    for name in [name for name in files if name.endswith(".json")]:
+        content = parse_json(b"".join(read_blocks(files[name])))
         claims = _claims(name, content, entries)
         if any(entries.get(other, {}).get("sha256") != sha256 for other, sha256 in claims.items()):
             for broken in (name, *claims):
                 entries.pop(broken, None)
-    training = {key: contents[STATE][key] for key in TRAINING} if STATE in entries else None
-    named = training and training["weights"]
-    whole = {name: entry for name, entry in entries.items() if name == named or not fnmatch(name, WEIGHTS)}
-    return {"files": whole, "training": training}
+        elif name == STATE and STATE in entries:
+            entries[STATE]["training"] = {key: content[key] for key in TRAINING}
+    named = entries[STATE]["training"]["weights"] if STATE in entries else None
+    return {name: entry for name, entry in entries.items() if name == named or not fnmatch(name, WEIGHTS)}
 
 
 def _claims(name, content, entries):
@@ -265,55 +265,43 @@ def _claims(name, content, entries):
     return {}
 
 
-def _same(mine, theirs):
-    """Names of the files that two inventories hold with the same content."""
-    return [name for name in mine["files"] if not _differs(name, mine, theirs)]
-
-
-def _differs(name, one, other):
-    """True unless two inventories hold a file of this name with the same content."""
-    hashes = [side["files"].get(name, {}).get("sha256") for side in (one, other)]
-    return hashes[0] != hashes[1] or hashes[0] is None
-
-
 def _compare(mine, theirs, seen):
-    """Name → how the files that differ here (`mine`) stand to those in MyDrive (`theirs`).
+    """Name → how each file of the inventory here (`mine`) stands to that in MyDrive (`theirs`).
 
-    A file was made from the other side's where that is as it was last `seen`; a training tells by its log,
-    and what lies beside it goes with it.
+    A file was made from the other side's where that is as it was last `seen`; a training tells by its log or,
+    where that does not tell, by its time, and what lies beside it goes with it.
     """
-    names = {name for name in mine["files"] | theirs["files"] if _differs(name, mine, theirs)}
-    standing = {name: _compare_files(name, mine, theirs, seen) for name in names}
-    trainings = [side["training"] for side in (mine, theirs)]
+    standing = {}
+    for name in mine | theirs:
+        here, there, former = (side.get(name, {}).get("sha256") for side in (mine, theirs, seen))
+        if here == there:
+            standing[name] = SAME
+        elif None in (here, there):
+            standing[name] = AHEAD if here else BEHIND
+        elif former in (here, there):
+            standing[name] = AHEAD if former == there else BEHIND
+        else:
+            is_later = mine[name]["modified"] > theirs[name]["modified"]
+            standing[name] = LATER if is_later else EARLIER
+    trainings = [side.get(STATE, {}).get("training") for side in (mine, theirs)]
     if None in trainings or trainings[0] == trainings[1]:
         return standing
-    how = _compare_trainings(mine, theirs)
-    on_both = mine["files"].keys() & theirs["files"].keys() | {training["weights"] for training in trainings}
-    return standing | dict.fromkeys(names & on_both if how in (AHEAD, BEHIND) else names, how)
-
-
-def _compare_files(name, mine, theirs, seen):
-    if name not in mine["files"] or name not in theirs["files"]:
-        return AHEAD if name in mine["files"] else BEHIND
-    if not _differs(name, theirs, seen):
-        return AHEAD
-    if not _differs(name, mine, seen):
-        return BEHIND
-    times = [side["files"][name]["modified"] for side in (mine, theirs)]
-    return LATER if times[0] > times[1] else EARLIER
+    differing = {name for name, how in standing.items() if how != SAME}
+    on_both = mine.keys() & theirs.keys() | {training["weights"] for training in trainings}
+    how = _compare_trainings(mine[STATE], theirs[STATE])
+    return standing | dict.fromkeys(differing & on_both if how in (AHEAD, BEHIND) else differing, how)
 
 
 def _compare_trainings(mine, theirs):
-    """How a training stands to another one: by its epochs or, where they do not tell, by its time."""
-    (settings, log), (their_settings, their_log) = (
-        (side["training"]["settings"], side["training"]["log"]) for side in (mine, theirs)
-    )
-    if settings != their_settings or len(log) == len(their_log):
-        return _compare_files(STATE, mine, theirs, NOTHING)
-    is_later = len(log) > len(their_log)
-    if all(one == other for one, other in zip(log, their_log, strict=False)):
-        return AHEAD if is_later else BEHIND
-    return LATER if is_later else EARLIER
+    """How a training stands to another one, by the entries of their states."""
+    logs = [entry["training"]["log"] for entry in (mine, theirs)]
+    ranks = [len(log) for log in logs]
+    if mine["training"]["settings"] != theirs["training"]["settings"] or ranks[0] == ranks[1]:
+        ranks, is_one = [mine["modified"], theirs["modified"]], False
+    else:
+        is_one = all(ours == others for ours, others in zip(*logs, strict=False))
+    later, earlier = (AHEAD, BEHIND) if is_one else (LATER, EARLIER)
+    return later if ranks[0] > ranks[1] else earlier
 
 
 def _merge(mine, theirs, standing):
@@ -321,13 +309,13 @@ def _merge(mine, theirs, standing):
 
     What is later here takes the name, and MyDrive's gets a dated one; what is earlier here stays away.
     """
-    files = {
-        dated(name) if standing.get(name) == LATER else name: entry
-        for name, entry in theirs["files"].items()
-        if standing.get(name) != AHEAD
+    merged = {
+        dated(name) if standing[name] == LATER else name: entry
+        for name, entry in theirs.items()
+        if standing[name] != AHEAD
     }
-    given = {name: entry for name, entry in mine["files"].items() if standing.get(name) in (AHEAD, LATER)}
-    for name, entry in given.items():
-        stem, dot, suffixes = name.partition(".")
-        files[name] = {**entry, "stored": f"{stem}.{entry['sha256'][:HASH_LETTERS]}{dot}{suffixes}"}
-    return {"files": files, "training": (mine if STATE in given else theirs)["training"]}
+    for name, entry in mine.items():
+        if standing[name] in (AHEAD, LATER):
+            stem, dot, suffixes = name.partition(".")
+            merged[name] = {**entry, "stored": f"{stem}.{entry['sha256'][:HASH_LETTERS]}{dot}{suffixes}"}
+    return merged
