@@ -144,16 +144,15 @@ def _find_version(name):
 
 def format_packages(packages):
     """Table of `Package`s for people, one line each with [OK], [MISSING] or [OLD]."""
-    lines = [
+    return "\n".join(
         f"{f'[{package.state}]':10}{package.name:16}at least {package.wanted:10}"
         f"{'found ' + package.found if package.found else 'not installed'}"
         for package in packages
-    ]
-    return "\n".join(lines)
+    )
 
 
 def install_missing(packages):
-    """Install the packages that are missing and what they need; return the names of what was installed.
+    """Install the packages that are missing and what they need; return the names of the packages.
 
     All that is installed already is given to pip as a constraint, so that it is neither upgraded nor
     replaced; what is only old is left as it is. InputError when pip cannot install under this condition.
@@ -161,11 +160,12 @@ def install_missing(packages):
     missing = [package for package in packages if package.state == MISSING]
     if not missing:
         return []
-    before = _installed()
+    here = {entry.metadata["Name"]: entry.version for entry in importlib.metadata.distributions()}
+    pins = [f"{name}=={version}\n" for name, version in here.items() if name and version]
     wanted = [f"{package.name}>={package.wanted}" for package in missing]
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
-        constraints.write_text("".join(f"{name}=={version}\n" for name, version in before.items()))
+        constraints.write_text("".join(pins))
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(constraints)]
         done = subprocess.run([*command, *wanted], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -174,14 +174,7 @@ def install_missing(packages):
             f"Could not install {', '.join(wanted)} beside what is there ({reason}); check the connection to "
             "the package index and run the same again."
         )
-    importlib.invalidate_caches()
-    return sorted(_installed().keys() - before.keys())
-
-
-def _installed():
-    """Name → version of all distributions that are installed."""
-    found = {entry.metadata["Name"]: entry.version for entry in importlib.metadata.distributions()}
-    return {name: version for name, version in found.items() if name and version}
+    return [package.name for package in missing]
 
 
 if __name__ == "__main__":
