@@ -1,6 +1,5 @@
 """RAM and VRAM: readings through NVML, the backend, a watch over all cells."""
 
-from helpers.monitor import watch
 from helpers.monitor.backend import describe_device, describe_versions, gpus_of_backend, start_backend
 from helpers.monitor.readings import (
     GIGABYTE,
@@ -12,18 +11,16 @@ from helpers.monitor.readings import (
     memory,
     read_gpus,
 )
+from helpers.monitor.watch import MemoryWatch
 
 
 def start(limit=None):
-    """Start Keras' backend and a watch with a `limit` in bytes (`watch.start`), and return the watch.
+    """Start Keras' backend and a watch with a `limit` in bytes (`MemoryWatch`), and return the watch.
 
-    Call it before keras is imported. Prints versions, device and memory, a line each, and before them what of
-    the user's keras.json does not hold here.
+    Call it before keras is imported. Prints versions, device and memory, a line each.
     """
-    passed_over = start_backend()
-    started = watch.start(limit)
-    if passed_over:
-        print(passed_over)
+    start_backend()
+    started = MemoryWatch(limit)
     print(describe_versions())
     print(describe_device(read_gpus(), gpus_of_backend()))
     print(format_memory(memory()))

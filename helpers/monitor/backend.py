@@ -1,16 +1,14 @@
 """Keras' backend: started quietly, on which processor it runs, what that can do."""
 
 import contextlib
+import gc
 import importlib.metadata
-import importlib.util
-import json
 import os
 import platform
 import sys
 import threading
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from helpers.files import InputError
 
@@ -21,8 +19,7 @@ FLOAT16_COMPUTE_CAPABILITY = (7, 0)  # from Volta on a GPU multiplies float16 in
 backend_started = threading.Event()  # asked earlier, TensorFlow would take all VRAM to answer
 
 
-@dataclass(frozen=True)
-class BackendVram:
+class BackendVram(NamedTuple):
     """What TensorFlow itself has of its first GPU, in bytes; NVML counts all that it has reserved."""
 
     now: int
@@ -38,43 +35,32 @@ def cpu_multiplies_bfloat16():
 
 
 def backend_name():
-    """Name of the backend that Keras takes: what KERAS_BACKEND or else keras.json says, or 'tensorflow'."""
-    return os.environ.get("KERAS_BACKEND") or read_keras_json().get("backend", BACKENDS[0])
+    """Name of the backend that Keras runs on, which is imported for it."""
+    import keras
 
-
-@cache
-def read_keras_json():
-    """Settings of the user's keras.json where Keras looks for it; as there, none where it is no JSON."""
-    home, settings = os.path.expanduser("~"), {}
-    usual = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
-    path = Path(os.environ.get("KERAS_HOME", usual), "keras.json").expanduser()
-    with contextlib.suppress(OSError, ValueError):
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(settings, dict):
-        raise InputError(f"{path} holds no settings; delete it, Keras makes it anew.")
-    return settings
+    return keras.config.backend()
 
 
 def gpus_of_backend():
     """Compute capability (major, minor) of each GPU that the backend uses; (0, 0) where it is unknown."""
     if backend_name() == "tensorflow":
-        import tensorflow
+        from tensorflow import config
 
-        gpus = tensorflow.config.list_physical_devices("GPU")
-        details = [tensorflow.config.experimental.get_device_details(gpu) for gpu in gpus]
+        details = map(config.experimental.get_device_details, config.list_physical_devices("GPU"))
         return [detail.get("compute_capability", (0, 0)) for detail in details]
-    devices = importlib.import_module(backend_name()).devices()
-    told = [getattr(device, "compute_capability", "0.0") for device in devices if device.platform == "gpu"]
-    return [tuple(map(int, str(capability).split("."))) for capability in told]
+    import jax
+
+    gpus = [device for device in jax.devices() if device.platform == "gpu"]
+    return [tuple(map(int, str(getattr(gpu, "compute_capability", "0.0")).split("."))) for gpu in gpus]
 
 
 def backend_vram():
-    """`BackendVram` of TensorFlow's first GPU; None where it uses none, or jax is the backend."""
-    if backend_name() != "tensorflow" or not gpus_of_backend():
+    """`BackendVram` of TensorFlow's first GPU; None where it uses none, or was not started here."""
+    if not backend_started.is_set() or not gpus_of_backend():
         return None
-    import tensorflow
+    from tensorflow import config
 
-    reading = tensorflow.config.experimental.get_memory_info("GPU:0")
+    reading = config.experimental.get_memory_info("GPU:0")
     return BackendVram(reading["current"], reading["peak"])
 
 
@@ -84,54 +70,40 @@ def gpu_multiplies_float16(capabilities):
 
 
 def start_backend():
-    """Load TensorFlow, where it is Keras' backend, without its start-up chatter; take VRAM only as needed.
+    """Import Keras and its backend without TensorFlow's start-up chatter; take VRAM only as needed.
 
-    TensorFlow otherwise claims nearly all VRAM at its first use, and prints C++ messages that look
-    like errors. Call it before keras is imported; it does nothing for another backend.
+    Call it before keras is imported: TensorFlow otherwise claims nearly all VRAM at its first use. By itself
+    it takes Intel's oneDNN for convolutions only where the processor has AVX512-VNNI or newer instructions;
+    on others training is two to four times as fast with it.
 
-    Intel's oneDNN computes the convolutions. TensorFlow takes it by itself only where the processor has
-    AVX512-VNNI or newer instructions; on others training is two to four times as fast with it.
-
-    Returns a line on what keras.json asks for in vain, if it does. InputError for a backend that is not
-    installed or that the networks do not know, and for a keras.json that Keras does not take.
+    Settings of keras.json that the numbers rely on do not hold; a line says so. InputError for a backend that
+    is not installed or that the networks do not know, and for a keras.json that Keras does not take.
     """
-    name = backend_name()
-    if name not in BACKENDS or importlib.util.find_spec(name) is None:
-        raise InputError(
-            f"Keras is to run on {name!r} (KERAS_BACKEND, or keras.json in the folder .keras), which is "
-            "not installed or not what the networks are made for; set KERAS_BACKEND to tensorflow or jax."
-        )
-    if name == "tensorflow":
-        _start_tensorflow()
-    return _settle_keras()
-
-
-def _start_tensorflow():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    with stderr_closed():
-        import tensorflow
-    tensorflow.get_logger().setLevel("ERROR")
-    for gpu in tensorflow.config.list_physical_devices("GPU"):
-        with contextlib.suppress(RuntimeError):  # too late: the GPU is in use already
-            tensorflow.config.experimental.set_memory_growth(gpu, True)
-    backend_started.set()
-
-
-def _settle_keras():
-    """Give Keras the settings that all rely on; a line where keras.json has others, else None."""
-    asked = read_keras_json()
-    others = [name for name, value in KERAS_SETTINGS.items() if asked.get(name, value) != value]
-    if not others:
-        return None
     try:
-        from keras import config
-    except (ValueError, TypeError) as error:
-        raise InputError(f"Keras does not take your keras.json: {error} Correct or delete it.") from error
-    for name in others:
-        getattr(config, f"set_{name}")(KERAS_SETTINGS[name])
-    told = ", ".join(f"{name} {asked[name]}, here {KERAS_SETTINGS[name]}" for name in others)
-    return f"keras.json asks for {told} (for this process only)."
+        with stderr_closed():
+            from keras import config
+        if backend_name() not in BACKENDS:
+            raise ValueError(f"the networks are not made for {backend_name()!r}")
+    except (ImportError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"Keras does not start here: {error}. Set KERAS_BACKEND to tensorflow or jax, "
+            "correct or delete keras.json in the folder .keras, and begin anew."
+        ) from error
+    for name, value in KERAS_SETTINGS.items():
+        asked = getattr(config, name)()
+        if asked != value:
+            getattr(config, f"set_{name}")(value)
+            print(f"keras.json asks for {name} {asked}; here it is {value}.")
+    if backend_name() == "tensorflow":
+        import tensorflow
+
+        tensorflow.get_logger().setLevel("ERROR")
+        for gpu in tensorflow.config.list_physical_devices("GPU"):
+            with contextlib.suppress(RuntimeError):  # too late: the GPU is in use already
+                tensorflow.config.experimental.set_memory_growth(gpu, True)
+        backend_started.set()
 
 
 def forget_gradients():
@@ -149,6 +121,7 @@ def forget_gradients():
         registry = ops.gradient_registry._registry
         for name in [name for name in registry if name.startswith("CustomGradient-")]:
             del registry[name]
+    gc.collect()
 
 
 @contextlib.contextmanager
@@ -168,14 +141,13 @@ def dtype_policy(name=None):
 def stderr_closed():
     """Send what C++ code writes to stderr nowhere; Python's exceptions still come through."""
     kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
     try:
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)
 
 
 def describe_versions():
@@ -187,13 +159,12 @@ def describe_versions():
 
 def describe_device(gpus, capabilities):
     """Say where the networks run; warn when a GPU is there (`read_gpus`) and the backend uses none."""
+    names = ", ".join(gpu.name for gpu in gpus)
     if capabilities:
-        names = [gpu.name for gpu in gpus] or [f"compute capability {a}.{b}" for a, b in capabilities]
-        return "GPU: " + ", ".join(names)
+        return "GPU: " + (names or ", ".join(f"compute capability {a}.{b}" for a, b in capabilities))
     cores = f"CPU with {os.cpu_count()} cores"
     if not gpus:
         return f"{cores} (no GPU found)"
-    names = ", ".join(gpu.name for gpu in gpus)
     return (
         f"{cores}. WARNING: a GPU is there ({names}) but it is not used. Locally run `make setup GPU=1`; "
         "on Colab choose Runtime > Change runtime type > GPU; then restart the kernel."

@@ -8,10 +8,10 @@ import platform
 import shutil
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -20,22 +20,18 @@ from helpers.monitor.backend import BackendVram
 
 GIGABYTE = 1e9  # bytes; decimal, as in the posts and on Colab's display
 NVML_MEMORY_V2 = 5 * 8 | 2 << 24  # how NVML wants its record asked for: bytes, and number of the version
+open_nvml = cache(lambda pynvml: pynvml.nvmlInit())  # once: it stays open until the process ends
 
 
-@dataclass(frozen=True)
-class GpuMemory:
-    """Memory of one GPU in bytes, as nvidia-smi shows it: `used` by all processes together.
-
-    Both are nan where NVML does not tell, as of a GPU in parts (MIG) or one that shares the machine's RAM.
-    """
+class GpuMemory(NamedTuple):
+    """Memory of one GPU in bytes, `used` by all processes, as nvidia-smi shows it; nan where unknown."""
 
     name: str
     used: float
     total: float
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """One reading, in bytes: this process and its peak, the machine, each GPU, and TensorFlow's share."""
 
     process: int
@@ -55,7 +51,7 @@ def memory():
         machine_used=machine.total - machine.available,
         machine_total=machine.total,
         gpus=tuple(gpus),
-        backend=backend.backend_vram() if backend.backend_started.is_set() else None,
+        backend=backend.backend_vram(),
     )
 
 
@@ -93,20 +89,14 @@ def _ask_nvml():
     """GPUs as `GpuMemory`, and in words why there are none."""
     try:
         import pynvml
-    except Exception:  # some modules of this name import others that are not there
+
+        open_nvml(pynvml)
+        gpus = [_read_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
+    except ImportError:
         return [], "the module pynvml is missing"
-    count, reason = _open_nvml(pynvml)
-    return [_read_gpu(pynvml, index) for index in range(count)], reason
-
-
-@cache
-def _open_nvml(pynvml):
-    """Number of GPUs, and in words why there are none; NVML stays open until the process ends."""
-    try:
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetCount()), "NVML knows of none"
     except Exception as error:  # NVMLError, or a broken module of the same name
-        return 0, f"NVML does not answer: {error}"
+        return [], f"NVML does not answer: {error}"
+    return gpus, "NVML knows of none"
 
 
 def _read_gpu(pynvml, index):
@@ -115,42 +105,30 @@ def _read_gpu(pynvml, index):
     with suppress(Exception):
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         with suppress(Exception):
-            used, total = _read_vram(pynvml, handle)
+            first = pynvml.nvmlDeviceGetMemoryInfo(handle)
+            used, total = first.used, first.total
+        with suppress(Exception):  # newer drivers' second version, whose `used` leaves out what they reserve;
+            # nvidia-ml-py3 has no function for it, but as the other module hands out those of the library
+            numbers = (ctypes.c_ulonglong * 5)(NVML_MEMORY_V2)  # then bytes: total, reserved, free, used
+            ask = pynvml._nvmlGetFunctionPointer("nvmlDeviceGetMemoryInfo_v2")
+            pynvml._nvmlCheckReturn(ask(handle, ctypes.byref(numbers)))
+            _, total, _, _, used = numbers
         told = pynvml.nvmlDeviceGetName(handle)  # under WSL it may be no UTF-8, which some modules decode
         name = told.decode(errors="replace") if isinstance(told, bytes) else told
     return GpuMemory(name, used, total)
 
 
-def _read_vram(pynvml, handle):
-    """Bytes used and in all by NVML's second version, whose `used` leaves out what the driver reserves.
-
-    Where the driver is older, by the first one. nvidia-ml-py3 has no function for the second; both modules
-    hand out those of the library.
-    """
-    numbers = (ctypes.c_ulonglong * 5)(NVML_MEMORY_V2)  # version, then bytes: total, reserved, free, used
-    try:
-        ask = pynvml._nvmlGetFunctionPointer("nvmlDeviceGetMemoryInfo_v2")
-        pynvml._nvmlCheckReturn(ask(handle, ctypes.byref(numbers)))
-        _, total, _, _, used = numbers
-    except Exception:
-        first = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        total, used = first.total, first.used
-    return used, total
-
-
 def format_memory(reading):
     """One line for people, e.g. 'RAM 1.2 GB (peak 1.4), machine 5.0 of 25.2 GB, no GPU'."""
-    line = (
+    own, gpus = reading.backend, [*map(_format_gpu, reading.gpus)]
+    parts = gpus or ["a GPU that NVML does not know" if own else "no GPU"]
+    if own:
+        share = f"TensorFlow's VRAM {own.now / GIGABYTE:.2f} GB (peak {own.peak / GIGABYTE:.2f})"
+        parts = [*parts, f"of it {share}" if gpus else share]
+    return (
         f"RAM {reading.process / GIGABYTE:.2f} GB (peak {reading.process_peak / GIGABYTE:.2f}), "
-        f"machine {reading.machine_used / GIGABYTE:.1f} of {reading.machine_total / GIGABYTE:.1f} GB"
-    )
-    parts = [line, *map(_format_gpu, reading.gpus)]
-    if not reading.gpus:
-        parts.append("a GPU that NVML does not know" if reading.backend else "no GPU")
-    if reading.backend:
-        now, peak = reading.backend.now / GIGABYTE, reading.backend.peak / GIGABYTE
-        parts.append(f"{'of it ' if reading.gpus else ''}TensorFlow's VRAM {now:.2f} GB (peak {peak:.2f})")
-    return ", ".join(parts)
+        f"machine {reading.machine_used / GIGABYTE:.1f} of {reading.machine_total / GIGABYTE:.1f} GB, "
+    ) + ", ".join(parts)
 
 
 def _format_gpu(gpu):
@@ -185,11 +163,6 @@ def _clear_keras():
             sys.modules["keras"].utils.clear_session()
 
 
-def _forget_gradients():
-    backend.forget_gradients()
-    gc.collect()
-
-
 def _trim():
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # other C libraries than glibc decide by themselves
@@ -199,7 +172,7 @@ def _trim():
 STEPS = {
     "garbage collection": gc.collect,
     "clear_session": _clear_keras,  # Keras forgets the models that nobody refers to any more
-    "forgotten gradients": _forget_gradients,  # TensorFlow those of networks that were trained and dropped
+    "forgotten gradients": backend.forget_gradients,  # of networks that were trained and dropped
     "C library": _trim,  # returns the pages that it keeps for later use
 }
 
