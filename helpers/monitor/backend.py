@@ -86,9 +86,9 @@ def start_backend():
             from keras import config
         if backend_name() not in BACKENDS:
             raise ValueError(f"the networks are not made for {backend_name()!r}")
-    except (ImportError, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # of any kind: older Keras asserts what keras.json holds
         raise InputError(
-            f"Keras does not start here: {error}. Set KERAS_BACKEND to tensorflow or jax, "
+            f"Keras does not start here: {str(error) or repr(error)}. Set KERAS_BACKEND to tensorflow or jax, "
             "correct or delete keras.json in the folder .keras, and begin anew."
         ) from error
     for name, value in KERAS_SETTINGS.items():
