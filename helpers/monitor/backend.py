@@ -88,8 +88,8 @@ def start_backend():
             raise ValueError(f"the networks are not made for {backend_name()!r}")
     except Exception as error:  # of any kind: older Keras asserts what keras.json holds
         raise InputError(
-            f"Keras does not start here: {str(error) or repr(error)}. Set KERAS_BACKEND to tensorflow or jax, "
-            "correct or delete keras.json in the folder .keras, and begin anew."
+            f"Keras does not start here: {str(error) or repr(error)}. Set KERAS_BACKEND to tensorflow or "
+            "jax, correct or delete keras.json in the folder .keras, and begin anew."
         ) from error
     for name, value in KERAS_SETTINGS.items():
         asked = getattr(config, name)()
