@@ -293,6 +293,7 @@ def test_a_sampler_is_fitted_to_the_points_left_and_its_faces_make_a_sheet(z, sp
     assert np.array_equal(fitted[np.lexsort(fitted.T)], expected[np.lexsort(expected.T)])
     assert decoder.calls[-1].shape == (16, 6)
     first = live.sheet.value
+    assert build(space, sampler="some", samplers=samplers).message.value == ""
     assert pixels(first).std() > 10
     assert (live.sheet.layout.display, live.message.value) == (None, "")
     live.controls["more"].click()

@@ -2,19 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import NamedTuple
 
 import contourpy
 import numpy as np
 import simplejpeg
-from matplotlib.artist import setp
-from matplotlib.axes import Axes
+from matplotlib.artist import Artist, setp
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.lines import Line2D
-from matplotlib.text import Text
 
 from helpers.ellipses import confidence_ellipse, ellipse_outline
 from helpers.explorer.space import (
@@ -42,100 +37,80 @@ FITTED_POINTS = 20_000  # at most, of those left, that a sampler is fitted to: m
 NAMES = {"original": "component", "PCA": "PC"}
 
 
-class Panel(NamedTuple):
-    """The axes of one plane, and the parts of it that change from picture to picture."""
-
-    axis: Axes
-    title: Text
-    dropped: Line2D
-    shown: Line2D
-    contours: LineCollection
-    ellipse: Line2D
-
-
-class Picture(NamedTuple):
-    """The panels of cloud and surrogate, and the parts that show the picked point."""
-
-    panels: tuple
-    faces: tuple[AxesImage, ...]  # the decoded one, then real ones, if there are images
-    picked: Line2D
-    face_title: Text
-    distances: Text
-
-
 def make_picture(figure, label, count, neighbours=0):
-    """Put panels without content into an empty figure; `label` names the cloud, as in figures of the series.
+    """Put three axes without content into an empty figure: a cloud called `label`, its surrogate, images.
 
     `count` is the number of its points before trimming; `neighbours`, that of images beside the picked
     point's. The parts that change are 'animated': matplotlib leaves them to `make_painter`, except when it
-    saves the figure.
+    saves the figure. Beside them an axis has nothing, so that it tells which they are.
     """
     first, second, third = figure.subplots(1, 3, gridspec_kw=EDGES)
     second.sharex(first)
     second.sharey(first)
     second.tick_params(labelleft=False)
-    panels = tuple(_make_panel(axis, name, count) for axis, name in ((first, label), (second, "surrogate")))
-    picked = _empty_line(first, "X", HIGHLIGHT, "picked point", mec="white", ms=9)
+    for axis, name in ((first, label), (second, "surrogate")):
+        _fill_panel(axis, name, count)
+    _add_line(first, "X", HIGHLIGHT, "picked point", mec="white", ms=9)
     third.set_axis_off()
     tops = np.linspace(1, 0, neighbours, endpoint=False)
     extents = [(0, 1, 0, 1), *((1.02, 1 + tops[-1], top - tops[-1] + 0.02, top) for top in tops)]
-    empty = np.zeros((1, 1, 3), np.uint8)
-    faces = tuple(third.imshow(empty, extent=extent, animated=True) for extent in extents)
+    for extent in extents:
+        third.imshow(np.zeros((1, 1, 3), np.uint8), extent=extent, animated=True)
     third.set(xlim=(0, extents[-1][1]), ylim=(0, 1))
-    figure.legend(handles=[*panels[0][2:], picked], loc="lower left", ncols=5, fontsize=9, markerscale=2)
-    title = _make_title(third, "the decoder's image of the picked point")
-    distances = third.text(0.5, -0.05, "", transform=third.transAxes, ha="center", va="top", animated=True)
-    return Picture(panels, faces, picked, title, distances)
+    _add_title(third, "the decoder's image of the picked point")
+    third.text(0.5, -0.05, "", transform=third.transAxes, ha="center", va="top", animated=True)
+    handles = [*first.lines[:2], *first.collections, *first.lines[2:]]
+    figure.legend(handles=handles, loc="lower left", ncols=5, fontsize=9, markerscale=2)
 
 
-def _make_panel(axis, name, count):
+def _fill_panel(axis, name, count):
     colour = colour_of(name)
-    dropped = _empty_line(axis, ".", COLOURS["the rest"], "trimmed", ms=2)
-    shown = _empty_line(axis, ".", colour, "z-points", ms=2, alpha=0.4)
+    _add_line(axis, ".", COLOURS["the rest"], "trimmed", ms=2)
+    _add_line(axis, ".", colour, "z-points", ms=2, alpha=0.4)
     contours = LineCollection([], colors=colour, lw=2, label="density, 1, 2 and 3 sigma", animated=True)
     axis.add_collection(contours, autolim=False)
-    ellipse = _empty_line(axis, "--", HIGHLIGHT, "confidence ellipse", lw=1.3)
+    _add_line(axis, "--", HIGHLIGHT, "confidence ellipse", lw=1.3)
+    _add_title(axis, f"{name}: {count:,} z-points")
     axis.set_aspect("equal")
     axis.xaxis.set_label_coords(0.5, -0.09)  # finding room for them would take a third of the drawing time
     axis.yaxis.set_label_coords(-0.14, 0.5)
     axis.locator_params(nbins=TICKS)
     axis.grid(alpha=0.3)
-    return Panel(axis, _make_title(axis, f"{name}: {count:,} z-points"), dropped, shown, contours, ellipse)
 
 
-def _empty_line(axis, style, colour, label, **options):
-    return axis.plot([], [], style, color=colour, label=label, animated=True, **options)[0]
+def _add_line(axis, style, colour, label, **options):
+    axis.plot([], [], style, color=colour, label=label, animated=True, **options)
 
 
-def _make_title(axis, first_line):
-    """Write the first line of a panel's title; return the second, which changes and is still empty."""
+def _add_title(axis, first_line):
+    """The first line of a panel's title, and below it the second, which changes and is still empty."""
     axis.get_figure().text(0.5, 1.09, first_line, transform=axis.transAxes, ha="center", fontsize=10)
-    return axis.text(0.5, 1.02, "", transform=axis.transAxes, ha="center", fontsize=10, animated=True)
+    axis.text(0.5, 1.02, "", transform=axis.transAxes, ha="center", fontsize=10, animated=True)
 
 
-def draw_section(panel, section, n_std):
+def draw_section(axis, section, n_std):
     """Show a cloud's `space.Section` and its ellipse of `n_std` sigma in a panel."""
-    panel.dropped.set_data(*section.dropped)
-    panel.shown.set_data(*section.shown)
+    dropped, shown, outline = axis.lines[:3]
+    dropped.set_data(*section.dropped)
+    shown.set_data(*section.shown)
     plane, normal = section.plane, section.normal
     lines = contourpy.contour_generator(plane.x, plane.y, plane.density).lines
-    panel.contours.set_segments([line for level in plane.levels for line in lines(level)])
+    axis.collections[0].set_segments([line for level in plane.levels for line in lines(level)])
     ellipse = confidence_ellipse(normal.mean, normal.axes.T @ normal.axes, n_std)
-    panel.ellipse.set_data(*ellipse_outline(ellipse).T)
+    outline.set_data(*ellipse_outline(ellipse).T)
     share = share_within(section, n_std)
-    panel.title.set_text(f"{len(section.distances):,} left, {share:.1%} in {n_std:g} sigma")
+    axis.texts[0].set_text(f"{len(section.distances):,} left, {share:.1%} in {n_std:g} sigma")
 
 
-def draw_frame(picture, space, settings):
+def draw_frame(panels, space, settings):
     """Name the axes of both planes and let all of them reach equally far."""
     centre, spread = centre_and_spread(space, settings.coordinates)
     numbers, name = [settings.first, settings.second], NAMES[settings.coordinates]
     reach = VIEW_STDS * spread[numbers].max()
     (left, bottom), (right, top) = centre[numbers] - reach, centre[numbers] + reach
-    picture.panels[0].axis.set(xlim=(left, right), ylim=(bottom, top))
-    picture.panels[0].axis.set_ylabel(f"{name} {settings.second} (no unit)")
-    for panel in picture.panels:
-        panel.axis.set_xlabel(f"{name} {settings.first} (no unit)")
+    panels[0].set(xlim=(left, right), ylim=(bottom, top), ylabel=f"{name} {settings.second} (no unit)")
+    for axis in panels:
+        axis.set_xlabel(f"{name} {settings.first} (no unit)")
 
 
 def take_images(source, wanted):
@@ -160,39 +135,39 @@ def make_renderer(space, decoder, figure, label, images=None):
 
     `decoder` maps z (n, d), float32, to images (n, height, width, 3) in [0, 1]; `images` has those of rows of
     z, for the z-points nearest to the picked one. Densities and images are computed anew only if they change.
-    The function returns the `Picture`, and raises InputError before it draws anything.
+    The function raises InputError before it draws anything.
     """
-    neighbours = 0 if images is None else NEIGHBOURS
-    picture, same = make_picture(figure, label, len(space.data.deviations), neighbours), Settings()
+    make_picture(figure, label, len(space.data.deviations), 0 if images is None else NEIGHBOURS)
+    *panels, faces = figure.axes
+    title, distances = faces.texts
 
     @lru_cache(maxsize=1)
-    def sections(plane):
+    def cut_clouds(plane):
         with ThreadPoolExecutor(2) as pool:  # NumPy lets two threads count and smooth at the same time
             return list(pool.map(cut_cloud, (space.data, space.surrogate), (plane, plane)))
 
     @lru_cache(maxsize=1)
-    def faces(point):  # bytes are drawn twice as fast as floats
+    def find_faces(point):  # bytes are drawn twice as fast as floats
         decoded = take_images(decoder, point_of_plane(space, point)[None])
         if images is None:
             return decoded, ""
-        rows, distances = nearest_points(space, point, NEIGHBOURS)
-        listed = "and the nearest real ones,\n{:.1f}, {:.1f} and {:.1f} away (Euclidean)".format(*distances)
+        rows, far = nearest_points(space, point, NEIGHBOURS)
+        listed = "and the nearest real ones,\n{:.1f}, {:.1f} and {:.1f} away (Euclidean)".format(*far)
         return [*decoded, *take_images(images, rows)], listed
 
     def render(settings):
         require_plane(space, settings)
-        found = sections(settings._replace(n_std=same.n_std, pick_first=0.0, pick_second=0.0))
-        shown, listed = faces(settings._replace(n_std=same.n_std, fact=same.fact))
-        draw_frame(picture, space, settings)
-        for panel, section in zip(picture.panels, found, strict=True):
-            draw_section(panel, section, settings.n_std)
-        picture.picked.set_data(*place_in_plane(space, settings)[:, None])
-        for artist, image in zip(picture.faces, shown, strict=True):
+        sections = cut_clouds(Settings(*settings[:4]))
+        shown, listed = find_faces(settings._replace(fact=np.inf, n_std=0.0))
+        draw_frame(panels, space, settings)
+        for axis, section in zip(panels, sections, strict=True):
+            draw_section(axis, section, settings.n_std)
+        panels[0].lines[3].set_data(*place_in_plane(space, settings)[:, None])
+        for artist, image in zip(faces.images, shown, strict=True):
             artist.set_data(image)
-        picture.distances.set_text(listed)
+        distances.set_text(listed)
         distance, median = picked_distance(space, settings), space.median_distance
-        picture.face_title.set_text(f"Mahalanobis distance {distance:.1f} (median: {median:.1f})")
-        return picture
+        title.set_text(f"Mahalanobis distance {distance:.1f} (median: {median:.1f})")
 
     return render
 
@@ -206,22 +181,23 @@ def make_painter(space, decoder, label, images=None):
     figure = Figure(**PICTURE)
     canvas = FigureCanvasAgg(figure)
     render = make_renderer(space, decoder, figure, label, images)
+    animated = figure.findobj(Artist.get_animated)
     setp(figure.axes, visible=False)
     canvas.draw()
     legend = canvas.copy_from_bbox(figure.bbox)
     setp(figure.axes, visible=True)
 
     @lru_cache(maxsize=1)
-    def frame(coordinates, first, second):
+    def draw_axes(coordinates, first, second):
         canvas.restore_region(legend)
         for axis in figure.axes:
             figure.draw_artist(axis)
         return canvas.copy_from_bbox(figure.bbox)
 
     def paint(settings):
-        picture = render(settings)
-        canvas.restore_region(frame(*settings[:3]))
-        for artist in (*picture.panels[0][1:], *picture.panels[1][1:], *picture.faces, *picture[2:]):
+        render(settings)
+        canvas.restore_region(draw_axes(*settings[:3]))
+        for artist in animated:
             figure.draw_artist(artist)
         pixels = np.asarray(canvas.buffer_rgba())
         return simplejpeg.encode_jpeg(pixels, JPEG_QUALITY, colorspace="RGBA", colorsubsampling="444")

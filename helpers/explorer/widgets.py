@@ -2,6 +2,7 @@
 
 import base64
 import html
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 
@@ -72,8 +73,9 @@ def require_arguments(z, decoder, label, settings, sampler, samplers, images):
             images is None or callable(images) or getattr(images, "shape", ())[:1] == z.shape[:1]
         ),
     }
-    for what in (what for what, given in taken.items() if not given):
-        raise InputError(f"The explorer takes {what}; give it that.")
+    for what, given in taken.items():
+        if not given:
+            raise InputError(f"The explorer takes {what}; give it that.")
 
 
 def has_front_end():
@@ -99,20 +101,27 @@ def build_explorer(space, decoder, label, settings, sampler=None, samplers=SAMPL
     """`Explorer` of a prepared space, its pictures drawn; each change of a control draws them anew."""
     require_plane(space, settings)
     paint, seeds = make_painter(space, decoder, label, images), count(1)
-    explorer = arrange(make_controls(space, settings, sampler, samplers))
-    controls = explorer.controls
+    controls = make_controls(space, settings, sampler, samplers)
+    picture, sheet, message = widgets.Image(format="jpeg"), widgets.Image(format="jpeg"), widgets.HTML()
 
     def show_planes():
-        explorer.picture.value = paint(Settings(*(controls[name].value for name in Settings._fields)))
+        picture.value = paint(Settings(*(controls[name].value for name in Settings._fields)))
 
     def show_sheet():
-        name = controls["sampler"].value
-        if name:
-            explorer.message.value = "The sampler is at work …"
+        if name := controls["sampler"].value:
+            message.value = "The sampler is at work …"
             drawn = draw_sheet(space, decoder, controls["fact"].value, name, samplers[name], next(seeds))
-            explorer.sheet.value = print_figure(drawn, "jpeg", pil_kwargs={"quality": JPEG_QUALITY})
+            sheet.value = print_figure(drawn, "jpeg", pil_kwargs={"quality": JPEG_QUALITY})
             plt.close(drawn)
-        explorer.sheet.layout.display = None if name else "none"
+        sheet.layout.display = None if name else "none"
+
+    def answer(show, change):
+        """Call `show`; what cannot be drawn is said instead."""
+        try:
+            show()
+            message.value = ""
+        except InputError as error:
+            message.value = f"<b>{html.escape(str(error))}</b>"
 
     def limit_axes(change):
         for name in ("first", "second"):
@@ -120,55 +129,37 @@ def build_explorer(space, decoder, label, settings, sampler=None, samplers=SAMPL
 
     show_planes()
     show_sheet()
+    message.value = ""
     controls["coordinates"].observe(limit_axes, "value")
     for name in Settings._fields:
-        controls[name].observe(answer_with(show_planes, explorer.message), "value")
-    controls["sampler"].observe(answer_with(show_sheet, explorer.message), "value")
-    controls["more"].on_click(answer_with(show_sheet, explorer.message))
-    return explorer
-
-
-def answer_with(show, message):
-    """Function of a change that calls `show`; what cannot be drawn is said in `message` instead."""
-
-    def answer(change):
-        try:
-            show()
-            message.value = ""
-        except InputError as error:
-            message.value = f"<b>{html.escape(str(error))}</b>"
-
-    return answer
+        controls[name].observe(partial(answer, show_planes), "value")
+    controls["sampler"].observe(partial(answer, show_sheet), "value")
+    controls["more"].on_click(partial(answer, show_sheet))
+    parts = list(controls.values())
+    columns = widgets.HBox([widgets.VBox(parts[:5]), widgets.VBox(parts[5:])])
+    return Explorer(widgets.VBox([columns, message, picture, sheet]), controls, picture, sheet, message)
 
 
 def make_controls(space, settings, sampler, samplers):
     """Widgets by name: one for each of the settings, then "sampler" and the button "more"."""
-    last = len(space.data.coordinates[settings.coordinates]) - 1
     facts = sorted({*FACTS, settings.fact})
     facts = [(f"{fact:.2f}" if np.isfinite(fact) else "all points", fact) for fact in facts]
-    names = [("none", None), *zip(samplers, samplers, strict=True)]
+    names = [("none", None), *((name, name) for name in samplers)]
+    axis = {"min": 0, "max": len(space.data.coordinates[settings.coordinates]) - 1}
+    pick = {"min": -PICK_STDS, "max": PICK_STDS, "step": 0.1}
     wide = {"style": {"description_width": "10em"}, "layout": widgets.Layout(width="30em")}
 
     def make(kind, description, value, **options):
-        return getattr(widgets, kind)(description=description, value=value, **options, **wide)
+        return kind(description=description, value=value, **options, **wide)
 
-    picks = {"min": -PICK_STDS, "max": PICK_STDS, "step": 0.1}
     return {
-        "coordinates": make("Dropdown", "coordinates", settings.coordinates, options=COORDINATES),
-        "first": make("IntSlider", "first axis", settings.first, min=0, max=last),
-        "second": make("IntSlider", "second axis", settings.second, min=0, max=last),
-        "fact": make("SelectionSlider", "fact", settings.fact, options=facts),
-        "n_std": make("FloatSlider", "ellipse (sigma)", settings.n_std, min=0.5, max=5, step=0.25),
-        "pick_first": make("FloatSlider", "point, first (sigma)", settings.pick_first, **picks),
-        "pick_second": make("FloatSlider", "point, second (sigma)", settings.pick_second, **picks),
-        "sampler": make("Dropdown", "sampler", sampler, options=names),
+        "coordinates": make(widgets.Dropdown, "coordinates", settings.coordinates, options=COORDINATES),
+        "first": make(widgets.IntSlider, "first axis", settings.first, **axis),
+        "second": make(widgets.IntSlider, "second axis", settings.second, **axis),
+        "fact": make(widgets.SelectionSlider, "fact", settings.fact, options=facts),
+        "n_std": make(widgets.FloatSlider, "ellipse (sigma)", settings.n_std, min=0.5, max=5, step=0.25),
+        "pick_first": make(widgets.FloatSlider, "point, first (sigma)", settings.pick_first, **pick),
+        "pick_second": make(widgets.FloatSlider, "point, second (sigma)", settings.pick_second, **pick),
+        "sampler": make(widgets.Dropdown, "sampler", sampler, options=names),
         "more": widgets.Button(description="draw other faces"),
     }
-
-
-def arrange(controls):
-    """`Explorer` with the controls in two columns above its pictures, which are still empty."""
-    picture, sheet, message = widgets.Image(format="jpeg"), widgets.Image(format="jpeg"), widgets.HTML()
-    parts = list(controls.values())
-    columns = widgets.HBox([widgets.VBox(parts[:5]), widgets.VBox(parts[5:])])
-    return Explorer(widgets.VBox([columns, message, picture, sheet]), controls, picture, sheet, message)
