@@ -151,8 +151,12 @@ def test_a_quantity_keeps_its_colour_among_other_curves():
 
 def kept_picture(figure):
     """Name of the form and pixels of what a notebook keeps of a figure."""
-    style.set_figure_format()
-    kept, _ = InteractiveShell.instance().display_formatter.format(figure)
+    shell = InteractiveShell.instance()
+    try:
+        style.set_figure_format()
+        kept, _ = shell.display_formatter.format(figure)
+    finally:
+        InteractiveShell.clear_instance()  # what other tests start is in no notebook
     (kind,) = [kind for kind in kept if kind.startswith("image/")]
     return kind, Image.open(BytesIO(b64decode(kept[kind])))
 

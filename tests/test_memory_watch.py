@@ -211,6 +211,23 @@ def test_starting_says_versions_device_and_memory():
     assert told[first + 2].startswith("RAM ")
 
 
+@pytest.mark.parametrize("started", ["figures.set_figure_format()", "InteractiveShell.instance()"])
+def test_outside_a_cell_the_limit_holds_in_stages_only(started):
+    told = run(f"""
+        from IPython.core.interactiveshell import InteractiveShell
+        from helpers import figures
+        from helpers.monitor.watch import MemoryWatch
+        {started}
+        watch = MemoryWatch()
+        print(watch.guard.active, InteractiveShell.initialized())
+        watch.begin("a stage")
+        print(watch.guard.active)
+        watch.end()
+        print(watch.guard.active)
+    """)
+    assert told.split() == ["False", str(started.startswith("Inter")), "True", "False"]
+
+
 TWICE = """
     import resource, signal, threading
     from IPython.core.interactiveshell import InteractiveShell

@@ -5,7 +5,7 @@ from io import BytesIO
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.core.interactiveshell import InteractiveShell
+from IPython import get_ipython
 from IPython.core.pylabtools import print_figure
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -110,12 +110,13 @@ def set_figure_format():
 
     They look the same everywhere: MPLBACKEND and matplotlibrc count no longer. `%matplotlib` afterwards does.
     """
-    shell = InteractiveShell.instance()
+    shell = get_ipython()
     if hasattr(shell, "kernel"):
         shell.enable_matplotlib("inline")
     plt.rcdefaults()  # leaves the backend as it is
-    set_matplotlib_formats()  # drops IPython's own forms, which would be kept as well
-    shell.display_formatter.mimebundle_formatter.for_type(Figure, encode_figure)
+    if shell:
+        set_matplotlib_formats()  # drops IPython's own forms, which would be kept as well
+        shell.display_formatter.mimebundle_formatter.for_type(Figure, encode_figure)
 
 
 def encode_figure(figure):

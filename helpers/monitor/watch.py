@@ -83,7 +83,8 @@ class MemoryWatch:
             for event, callback in (("pre_run_cell", begin), ("post_run_cell", end)):
                 shell.events.register(event, callback)
                 self.undo.callback(shell.events.unregister, event, callback)
-            self.begin(shell.user_ns["_ih"][-1])
+            if running := shell.user_ns["_ih"][-1]:
+                self.begin(running)
 
     def _run(self):
         while not self.ended.wait(CHECK_SECONDS):
