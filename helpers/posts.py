@@ -9,8 +9,8 @@ import csv
 import html
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from IPython.display import HTML
 
@@ -26,9 +26,8 @@ COLAB_UNIT = " on Colab"  # ends the unit of what can be measured there only
 SURROGATE_SUFFIX = "/surrogate"  # id of the same quantity measured on the null hypothesis
 
 
-@dataclass(frozen=True)
-class Row:
-    """One statement of the posts."""
+class Row(NamedTuple):
+    """One statement of the posts: a line of checklist.csv."""
 
     id: str
     statement: str
@@ -42,21 +41,12 @@ class Row:
 
 def load_checklist():
     """All statements as a dict id -> Row."""
+    numbers = {"low": float, "high": float, "needs_images": int}
     with CHECKLIST_FILE.open(encoding="utf-8", newline="") as file:
-        return {record["id"]: _parse_row(record) for record in csv.DictReader(file)}
-
-
-def _parse_row(record):
-    return Row(
-        id=record["id"],
-        statement=record["statement"],
-        stated=record["stated"],
-        low=float(record["low"]) if record["low"] else None,
-        high=float(record["high"]) if record["high"] else None,
-        unit=record["unit"],
-        needs_images=int(record["needs_images"]) if record["needs_images"] else None,
-        notebook=record["notebook"],
-    )
+        records = list(csv.DictReader(file))
+    for record in records:
+        record |= {name: kind(record[name]) if record[name] else None for name, kind in numbers.items()}
+    return {record["id"]: Row(**record) for record in records}
 
 
 def judge_statement(row, value, surrogate, training_images):
@@ -86,15 +76,14 @@ def save_measurements(workspace, notebook, values, units):
     `values`: id -> number; `units`: id -> unit for ids that are not in the checklist. What is NaN or infinite
     is left out, which is said; a damaged file is set aside. Notebooks that save at once wait for each other.
     """
-    checklist = load_checklist()
-    numbers = {name: _plain(value) for name, value in values.items()}
-    entries = [
-        {"id": name, "value": value, "unit": _unit(name, checklist, units), "notebook": notebook}
-        for name, value in numbers.items()
-        if math.isfinite(value)
-    ]
-    if missing := [name for name, value in numbers.items() if not math.isfinite(value)]:
+    entries, checklist = [], load_checklist()
+    for name, value in values.items():
+        row = checklist.get(name.removesuffix(SURROGATE_SUFFIX))
+        entry = {"id": name, "value": _plain(value), "unit": row.unit if row else units[name]}
+        entries.append(entry | {"notebook": notebook})
+    if missing := [entry["id"] for entry in entries if not math.isfinite(entry["value"])]:
         note(f"Could not be measured with these images, and is left out: {', '.join(missing)}.")
+    entries = [entry for entry in entries if entry["id"] not in missing]
     path = Path(workspace) / MEASUREMENTS_FILE
     with locked(path.with_name(LOCK), bool):
         write_json(path, [entry for entry in _read_saved(path) if entry["notebook"] != notebook] + entries)
@@ -112,11 +101,6 @@ def _read_saved(path):
         os.replace(path, aside)
         note(f"{shown_path(path)} was damaged: it is begun anew, and lies beside as {aside.name}.")
         return []
-
-
-def _unit(name, checklist, units):
-    statement = name.removesuffix(SURROGATE_SUFFIX)
-    return checklist[statement].unit if statement in checklist else units[name]
 
 
 def _plain(value):
@@ -144,24 +128,17 @@ def comparison_table(values, notebook, training_images, on_celeba, also=()):
     are CelebA's; `also`: ids of rows that a later notebook measures and this one mentions. On other
     data the verdict comes from the CelebA column where that has a value.
     """
-    known, images = (
-        ({}, 0) if on_celeba else (celeba_values(), load_celeba_measurements().get("training_images"))
-    )
-    header = ["id", "the post says", "measured here", _celeba_header(images), "verdict"]
-    rows = [row for row in load_checklist().values() if row.notebook == notebook or row.id in also]
-    lines = [_table_line(row, values, training_images, known, images) for row in rows]
-    return HTML(_html_table(header, lines))
-
-
-def _celeba_header(images):
-    return f"on CelebA ({images:,} images)" if images else "on CelebA"
-
-
-def _table_line(row, values, training_images, known, celeba_images):
-    source, images = (known, celeba_images) if row.id in known else (values, training_images)
-    verdict = judge_statement(row, source.get(row.id), source.get(row.id + SURROGATE_SUFFIX), images)
-    said = f"{row.statement}: {row.stated}"
-    return [row.id, said, _describe(row, values), _describe(row, known), verdict]
+    known = {} if on_celeba else celeba_values()
+    images = 0 if on_celeba else load_celeba_measurements().get("training_images")
+    celeba_header = f"on CelebA ({images:,} images)" if images else "on CelebA"
+    lines = [["id", "the post says", "measured here", celeba_header, "verdict"]]
+    for row in load_checklist().values():
+        if row.notebook == notebook or row.id in also:
+            found, size = (known, images) if row.id in known else (values, training_images)
+            verdict = judge_statement(row, found.get(row.id), found.get(row.id + SURROGATE_SUFFIX), size)
+            said = f"{row.statement}: {row.stated}"
+            lines.append([row.id, said, _describe(row, values), _describe(row, known), verdict])
+    return HTML(_html_table(*lines))
 
 
 def _describe(row, values):
@@ -180,11 +157,12 @@ def format_number(value):
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _html_table(header, lines):
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in line) + "</tr>\n" for line in lines
+def _html_table(header, *lines):
+    head, *body = (
+        "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in line)
+        for tag, line in (("th", header), *(("td", line) for line in lines))
     )
     style = "<style>.latent-faces :is(th, td) { text-align: left; }</style>"  # Jupyter's own is right
-    table = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>"
+    rows = "".join(f"<tr>{line}</tr>\n" for line in body)
+    table = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>"
     return f'{style}<table class="latent-faces">\n{table}\n</table>'

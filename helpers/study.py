@@ -87,14 +87,9 @@ class Study:
         """Seed of the main trainings and of all draws."""
         return self.profile.seeds[0]
 
-    @property
-    def on_celeba(self):
-        """Whether the images are CelebA's."""
-        return is_celeba(self.data, self.images)
-
     def rows(self, split):
-        """Row numbers (n,), int64, of a split: "train", "valid", "test", or None for all images."""
-        return rows_of_split(self.images, split)
+        """Row numbers (n,), int64, of a split: "train", "valid", "test", None: all; or these numbers."""
+        return rows_of_split(self.images, split) if split is None or isinstance(split, str) else split
 
     def batches(self, split=None, **options):
         """`ImageBatches` of a split in the order of the file, None: of all; `options` as there."""
@@ -148,14 +143,11 @@ class Study:
     def clouds(self, name, split="train", seed=None, wanted=VARIATIONAL):
         """mu, logvar and z_points, or those that are `wanted`, each (n, z_dim), of a VAE: a list."""
         place = self.home / self._folder(name, seed)
-        return encode_variational(self.network(name, seed), self.batches(), place, self._rows(split), wanted)
+        return encode_variational(self.network(name, seed), self.batches(), place, self.rows(split), wanted)
 
     def encode(self, autoencoder, folder, split="train"):
         """z-points (n, z_dim), float32, of a split or of row numbers; those of all are kept in `folder`."""
-        return encode(autoencoder.encoder, self.batches(), self.home / folder / Z_POINTS, self._rows(split))
-
-    def _rows(self, split):
-        return self.rows(split) if split is None or isinstance(split, str) else split
+        return encode(autoencoder.encoder, self.batches(), self.home / folder / Z_POINTS, self.rows(split))
 
     def features(self):
         """Network in float32 from images to the features (n, 128) of the attribute classifier.
@@ -194,8 +186,8 @@ class Study:
         posts.save_measurements(self.home, self.notebook, self.values, self.units)
         results.publish(self.home)
         number = self.notebook[:2] if self.notebook[:2].isdigit() else self.notebook
-        images = len(self.rows("train"))
-        return posts.comparison_table(self.values, number, images, self.on_celeba, also)
+        on_celeba = is_celeba(self.data, self.images)
+        return posts.comparison_table(self.values, number, len(self.rows("train")), on_celeba, also)
 
 
 def open(notebook, profile_name="quick", data=None, z_dim=None, epochs=None, seeds=None, strict=None):
@@ -225,8 +217,8 @@ def ensure_images(data, profile, strict=None):
     `data` is None for synthetic faces, else a folder or archive of CelebA or of own photos, which keep their
     largest central square. Takes about a minute per 12,000 synthetic faces, seconds per 12,000 CelebA images;
     a whole result is taken as it is. On Colab the archive, and what was measured, is restored from MyDrive.
-    `strict`: whether damaged photos are refused instead of left out; as the variable LATENT_FACES_STRICT says
-    unless given, and else as `prepare` has it.
+    `strict`: whether damaged photos are refused instead of left out; else as the variable LATENT_FACES_STRICT
+    says, and else as `prepare` has it.
     """
     place, workspace = None if data is None else resolve_data(data), None
     while workspace != (found := workspace_folder(place, profile.name, lambda: find_source(place).identity)):
@@ -237,7 +229,8 @@ def ensure_images(data, profile, strict=None):
         make_synthetic_faces(archive, count=profile.synthetic_images, seed=SYNTHETIC_SEED)
         prepare(archive, workspace / "images")
     else:
-        strict = bool(os.environ.get(STRICT_VARIABLE)) or None if strict is None else strict
+        if strict is None and os.environ.get(STRICT_VARIABLE):
+            strict = True
         claim_folder(workspace, place)
         packed = prepare(place, workspace / "images", limit=profile.image_limit, strict=strict)
         claim_folder(workspace, place, source=packed["source"])

@@ -14,7 +14,8 @@ from helpers.files import InputError, project_root, read_json, write_json
 CELEBA_ATTRIBUTE = "5_o_Clock_Shadow"  # a name that no other face data set uses
 SYNTHETIC = "synthetic"  # name of the data that the project draws itself
 SYNTHETIC_FILES = ("factors.npy", "synthetic_faces.json")  # lie beside an archive of synthetic faces
-OWNER_FILE = "data.json"  # in a results folder: path of the data it belongs to, identity of its images
+OWNER_FILE = "data.json"  # in a results folder: the data that it belongs to
+OWNER = {"path": str, "source": dict}  # parts of data.json: path of the data, identity of the images
 MOST_NAMESAKES = 100  # data of one name that get a results folder each
 STEPS = 4  # of training per epoch, at least, so that few images make several batches
 # Images for training, and in each of the other splits, that a notebook needs by its number, and any at all:
@@ -38,17 +39,15 @@ def workspace_folder(data, profile_name, identify=None):
     if is_synthetic(data):
         return results / f"{SYNTHETIC}-{profile_name}"
     path, name = resolve_data(data), data_name(data)
-    names = [name, *(f"{name}-{number}" for number in range(2, MOST_NAMESAKES))]
-    folders = [results / f"{each}-{profile_name}" for each in names if each.lower() != SYNTHETIC]
-    earlier = results / f"{path.stem}-{profile_name}"  # of a folder with a dot in its name
-    own = (folder for folder in [*folders, earlier] if _belongs(folder, path, identify))
-    return next(own, None) or next(folder for folder in folders if not read_owner(folder))
-
-
-def _belongs(folder, path, identify):
-    owner = read_owner(folder)
-    same_place, source = owner.get("path") == str(path), owner.get("source")
-    return same_place or bool(source and identify and source == identify())
+    first = 2 if name.lower() == SYNTHETIC else 1
+    names = [name if number == 1 else f"{name}-{number}" for number in range(first, MOST_NAMESAKES)]
+    names.append(path.stem)  # in earlier versions, of a folder with a dot in its name
+    folders = [results / f"{each}-{profile_name}" for each in names]
+    owners = list(map(read_owner, folders))
+    for folder, owner in zip(folders, owners, strict=True):
+        if owner and (owner.get("path") == str(path) or (identify and owner.get("source") == identify())):
+            return folder
+    return folders[owners.index({})]
 
 
 def read_owner(folder):
@@ -56,16 +55,15 @@ def read_owner(folder):
     for place in (folder / OWNER_FILE, folder / "images" / "manifest.json"):
         with suppress(InputError):  # damaged: it is written anew
             known = read_json(place, dict) or {}
-            kinds = {"path": str, "source": dict}
-            if owner := {key: known[key] for key, kind in kinds.items() if isinstance(known.get(key), kind)}:
+            if owner := {key: known[key] for key, kind in OWNER.items() if isinstance(known.get(key), kind)}:
                 return owner
     return {}
 
 
 def claim_folder(folder, data, **source):
     """Note in a results folder that it belongs to `data`, and the "source" of its images once it is known."""
-    owner = {**read_owner(folder), "path": str(resolve_data(data)), **source}
-    if not (folder / OWNER_FILE).exists() or owner != read_owner(folder):
+    known = read_owner(folder)
+    if known != (owner := {**known, "path": str(resolve_data(data)), **source}):
         write_json(folder / OWNER_FILE, owner)
 
 
@@ -99,9 +97,11 @@ def is_celeba(data, images_folder):
     Manifests of earlier versions do not say it: then they do if they are not synthetic, and have CelebA's
     attribute names.
     """
+    if is_synthetic(data):
+        return False
     manifest = read_json(Path(images_folder) / "manifest.json") or {}
-    if is_synthetic(data) or "celeba" in manifest:
-        return not is_synthetic(data) and bool(manifest["celeba"])
+    if "celeba" in manifest:
+        return bool(manifest["celeba"])
     path = resolve_data(data)
     beside = path if path.is_dir() else path.parent
     drawn = any((beside / name).exists() for name in SYNTHETIC_FILES)
@@ -186,21 +186,21 @@ def fit_profile(profile, notebook, train, held_out):
     the number that is needed: TooFewImages where only this `notebook`, by the number it begins with, is.
     """
     short = [number for number, (n, m) in FEWEST.items() if train < n or held_out < m]
-    for number in short:
-        if notebook.startswith(number):
-            n, m = FEWEST[number]
-            raise (TooFewImages if number else InputError)(
-                f"Notebook {notebook} needs {n} images for training and {m} in each of the other splits, "
-                f"here are {train} and {held_out}: give DATA at least {max(math.ceil(n / 0.8), 10 * m)}."
-            )
+    for number in filter(notebook.startswith, short):
+        n, m = FEWEST[number]
+        raise (TooFewImages if number else InputError)(
+            f"Notebook {notebook} needs {n} images for training and {m} in each of the other splits, "
+            f"here are {train} and {held_out}: give DATA at least {max(math.ceil(n / 0.8), 10 * m)}."
+        )
     sizes = {
         "batch_size": min(profile.batch_size, max(train // STEPS, 2)),
         "map_sizes": tuple(sorted({min(size, train) for size in profile.map_sizes})),
         "compared_points": min(profile.compared_points, train),
     }
-    changes = {name: size for name, size in sizes.items() if size != getattr(profile, name)}
-    said = ", ".join(f"{name} {size}" for name, size in changes.items())
-    lines = [f"{train:,} training images, {held_out:,} held out; sizes follow them: {said}."] if said else []
+    said = [f"{name} {size}" for name, size in sizes.items() if size != getattr(profile, name)]
+    lines = []
+    if said:
+        lines = [f"{train:,} training images, {held_out:,} held out; sizes follow them: {', '.join(said)}."]
     if short:
         lines.append(f"They are too few for notebook {' and '.join(short)}.")
-    return replace(profile, **changes), lines
+    return replace(profile, **sizes), lines

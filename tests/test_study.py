@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers import posts, study
+from helpers import posts, study, workspace
 from helpers.files import InputError, read_json, sha256_of, write_json
 from helpers.models import images, networks, training
 from helpers.workspace import SMOKE
@@ -36,7 +36,7 @@ def test_a_notebook_opens_its_run_in_one_line(tmp_path, monkeypatch):
     assert run.home == tmp_path / "synthetic-smoke"
     assert run.images == run.home / "images"
     assert [len(run.rows(split)) for split in ("train", "valid", "test", None)] == [32, 4, 4, 40]
-    assert not run.on_celeba
+    assert not workspace.is_celeba(run.data, run.images)
     assert run.seed == 1
 
 

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from helpers.figures.style import HIGHLIGHT, MARKERS, SMALL_DPI, colour_of, dot_area, make_axis, make_panels
-from helpers.latent.fits import GaussianFits, gaussian
+from helpers.latent.fits import gaussian
 from helpers.latent.neighbours import window
 
 SHOWN_SHARE = 0.005  # of the highest count: where all curves of a picture stay below, its axis ends
@@ -32,12 +32,8 @@ def plot_densities(panels, width, title, highlighted=()):
 
 def _common_range(densities):
     """Lowest and highest centre at which some curve still has SHOWN_SHARE of its picture's maximum."""
-    ends = []
-    for centres, counts in densities:
-        highest = counts.max(axis=1)
-        ends.append(centres[highest > SHOWN_SHARE * highest.max()][[0, -1]])
-    low, high = np.array(ends).T
-    return low.min(), high.max()
+    shown = [centres[counts.max(axis=1) > SHOWN_SHARE * counts.max()] for centres, counts in densities]
+    return min(map(np.min, shown)), max(map(np.max, shown))
 
 
 def plot_component_fits(label, centres, counts, fits, components, width, title):
@@ -48,7 +44,7 @@ def plot_component_fits(label, centres, counts, fits, components, width, title):
     """
     figure, axes = make_panels(title, len(components), 4, (2.25, 1.4), (0, 0.6), sharex=True)
     for axis, component in zip(axes.flat, components, strict=False):
-        fit = GaussianFits(*(values[component] for values in fits))
+        fit = fits._make(values[component] for values in fits)
         curve = gaussian(centres, fit.amplitude, fit.centre, np.log(fit.sigma))
         axis.plot(centres, counts[:, component], color=colour_of(label), lw=1.1, label="counted")
         axis.plot(centres, curve, "--", color=HIGHLIGHT, lw=1.1, label="Gaussian fit")
@@ -81,20 +77,18 @@ def plot_windows(rows, half_sides, columns, title, xlabel, ylabel):
     (names) have one entry per column. All panels of a column show equally many points: the first in view of
     each cloud, as many as the smallest has. Source: CII-062 to CII-070.
     """
-    count, size = len(rows) * len(columns), ((1.75, 1.7), (0.4, 0.9))
-    figure, axes = make_panels(title, count, len(columns), *size, SMALL_DPI)
-    for column, (half_side, name) in enumerate(zip(half_sides, columns, strict=True)):
-        views = {label: clouds[column] for label, clouds in rows.items()}
-        views = {label: points[window(points, half_side)] for label, points in views.items()}
-        shown = min(len(points) for points in views.values())
-        ends = -half_side, half_side
-        for axis, (label, points) in zip(axes[:, column], views.items(), strict=True):
+    panels = len(rows) * len(columns), len(columns)
+    figure, axes = make_panels(title, *panels, (1.75, 1.7), (0.4, 0.9), SMALL_DPI)
+    for line, half_side, name, *clouds in zip(axes.T, half_sides, columns, *rows.values(), strict=True):
+        views = [points[window(points, half_side)] for points in clouds]
+        shown, ends = min(map(len, views)), (-half_side, half_side)
+        for axis, label, points in zip(line, rows, views, strict=True):
             size = np.sqrt(dot_area(max(shown, 1)))
             axis.plot(*points[:shown].T, ".", color=colour_of(label), markersize=size)
             axis.set(xlim=ends, ylim=ends, aspect="equal", xticks=[*ends, 0], yticks=[*ends, 0])
             axis.set(xticklabels=[], yticklabels=[])
-        axes[0, column].set_title(f"{name}\n{shown:,} points each", fontsize=9)
-        axes[-1, column].set_xticklabels([f"−{half_side:.2g}", f"{half_side:.2g}", "0"], fontsize=8)
+        line[0].set_title(f"{name}\n{shown:,} points each", fontsize=9)
+        line[-1].set_xticklabels([f"−{half_side:.2g}", f"{half_side:.2g}", "0"], fontsize=8)
     for axis, label in zip(axes[:, 0], rows, strict=True):
         axis.set_ylabel(f"{label}\n{ylabel}", fontsize=9)
     figure.supxlabel(xlabel, fontsize=9)

@@ -68,15 +68,15 @@ def plot_memory(samples, limit, title):
 
     `limit`: bytes at which the guard stops what runs.
     """
-    seconds, readings = [sample.seconds for sample in samples], [sample.reading for sample in samples]
+    readings = [sample.reading for sample in samples]
     sizes = {
         "this process": [reading.process for reading in readings],
         "the whole machine": [reading.machine_used for reading in readings],
+        "VRAM of the GPU": [reading.gpus[0].used if reading.gpus else 0 for reading in readings],
+        "limit for this process": [limit] * len(samples),
     }
-    if any(reading.gpus for reading in readings):
-        sizes["VRAM of the GPU"] = [reading.gpus[0].used if reading.gpus else 0 for reading in readings]
-    sizes["limit for this process"] = [limit] * len(samples)
-    curves = {label: (seconds, np.array(values) / GIGABYTE) for label, values in sizes.items()}
+    seconds = [sample.seconds for sample in samples]
+    curves = {label: (seconds, np.array(used) / GIGABYTE) for label, used in sizes.items() if any(used)}
     names = "seconds since the watch began", "memory in use (GB)"
     return plot_curves(curves, title, *names, [HIGHLIGHT], ylim=(0, None))
 
@@ -193,8 +193,7 @@ def plot_bands(panels, title, xlabel, ylabel):
         axis.set_title(name, fontsize=10)
         axis.set_xlabel(xlabel)
     axes[0, 0].set_ylabel(ylabel)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(curves))
     return figure
 
 
