@@ -24,12 +24,22 @@ TOLD = {"goal", "idea", "link", "reference"}  # statements that the text takes u
 LOCK = ".measurements.lock"  # held while measurements are saved
 COLAB_UNIT = " on Colab"  # ends the unit of what can be measured there only
 SURROGATE_SUFFIX = "/surrogate"  # id of the same quantity measured on the null hypothesis
+# What a value within the bounds is called, and one outside. A claim is about the world and can fail; a
+# description is of one network, with which ours is compared; a setting, or a rule, is repeated.
+VERDICTS = {
+    "claim": ("holds", "differs"),
+    "question": ("yes", "no"),
+    "description": ("alike", "another scale"),
+    "setting": ("as in the post", "another setting"),
+}
+TESTED = ("claim", "question")  # against the null hypothesis
 
 
 class Row(NamedTuple):
     """One statement of the posts: a line of checklist.csv."""
 
     id: str
+    kind: str  # of VERDICTS
     statement: str
     stated: str
     low: float | None
@@ -63,11 +73,12 @@ def judge_statement(row, value, surrogate, training_images):
         return "shown"
     if row.needs_images and training_images < row.needs_images:
         return f"needs {row.needs_images:,} images"
+    inside, outside = VERDICTS[row.kind]
     if not row.low <= value <= row.high:
-        return "differs"
-    if surrogate is not None and row.low <= surrogate <= row.high:
-        return "holds, but for Gaussian noise as well"
-    return "holds"
+        return outside
+    if row.kind in TESTED and surrogate is not None and row.low <= surrogate <= row.high:
+        return f"{inside}, but for Gaussian noise as well"
+    return inside
 
 
 def save_measurements(workspace, notebook, values, units):

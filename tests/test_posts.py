@@ -13,8 +13,8 @@ from helpers.posts import Row
 from helpers.sampling import samplers
 
 
-def row(low=2.0, high=3.0, needs_images=None):
-    return Row("X-001", "statement", "stated", low, high, "units", needs_images, "01")
+def row(low=2.0, high=3.0, needs_images=None, kind="claim"):
+    return Row("X-001", kind, "statement", "stated", low, high, "units", needs_images, "01")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,25 @@ def test_verdict_follows_from_the_numbers(value, surrogate, images, verdict):
     assert posts.judge_statement(row(), value, surrogate, images) == verdict
 
 
+@pytest.mark.parametrize(
+    ("kind", "inside", "outside", "noise"),
+    [
+        ("description", "alike", "another scale", "alike"),
+        ("setting", "as in the post", "another setting", "as in the post"),
+        ("question", "yes", "no", "yes, but for Gaussian noise as well"),
+    ],
+)
+def test_what_is_no_claim_is_compared_or_answered(kind, inside, outside, noise):
+    assert posts.judge_statement(row(kind=kind), 2.5, 9.0, 10) == inside
+    assert posts.judge_statement(row(kind=kind), 4.0, None, 10) == outside
+    assert posts.judge_statement(row(kind=kind), 2.5, 2.4, 10) == noise
+
+
+def test_no_row_asks_for_more_images_than_celeba_has_for_training():
+    needed = [row.needs_images for row in posts.load_checklist().values() if row.needs_images]
+    assert needed and max(needed) <= 162_770
+
+
 def test_numbers_of_a_larger_data_set_are_not_judged_on_a_smaller_one():
     assert posts.judge_statement(row(needs_images=170_000), 2.5, None, 12_840) == "needs 170,000 images"
     assert posts.judge_statement(row(needs_images=170_000), 2.5, None, 170_000) == "holds"
@@ -44,12 +63,14 @@ def test_definitions_are_shown_not_judged():
 
 
 def test_goals_and_links_are_told_not_measured():
-    told = Row("X-002", "a further post", "link", None, None, "", None, "02")
+    told = Row("X-002", "setting", "a further post", "link", None, None, "", None, "02")
     assert posts.judge_statement(told, None, None, 10) == "told in the text"
 
 
 def test_what_only_colab_has_is_not_judged_elsewhere():
-    there = Row("X-003", "RAM of its machine", "12.7", 12.4, 13.0, "GiB on Colab", None, "colab_setup")
+    there = Row(
+        "X-003", "claim", "RAM of its machine", "12.7", 12.4, 13.0, "GiB on Colab", None, "colab_setup"
+    )
     assert posts.judge_statement(there, None, None, 10) == "needs Colab"
     assert posts.judge_statement(there, 12.7, None, 10) == "holds"
     assert posts.judge_statement(there, 25.0, None, 10) == "differs"
@@ -147,7 +168,7 @@ def test_table_takes_the_verdict_from_celeba_where_it_has_a_value(monkeypatch, t
     write_celeba(monkeypatch, tmp_path, [{"id": "CII-002", "value": 0.95}])
     table = posts.comparison_table({"CII-002": 0.5, "CII-010": 256}, "01", 4800, on_celeba=False)
     assert cells_of(table, "CII-002")[2:] == ["0.5 share", "0.95 share", "holds"]
-    assert cells_of(table, "CII-010")[2:] == ["256 dimensions", "", "holds"]
+    assert cells_of(table, "CII-010")[2:] == ["256 dimensions", "", "as in the post"]
     assert "on CelebA (12,840 images)" in table.data
 
 
