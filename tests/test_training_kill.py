@@ -17,8 +17,9 @@ SCRIPT = """
 import sys
 import keras
 from helpers.models import images, networks, training
-packed, folder = sys.argv[1:]
-training.choose_precision("float32")
+packed, folder, precision = sys.argv[1:]
+training.choose_precision(precision)
+keras.Model._resolve_auto_jit_compile = lambda self: precision == "mixed_float16"  # as on a GPU
 keras.utils.set_random_seed(7)
 autoencoder = networks.Autoencoder(z_dim=8, filters=(4, 6, 8, 8))
 train = images.ImageBatches(packed, "train", 2, shuffle=True, flip=True, seed=7)
@@ -28,8 +29,8 @@ EPOCHS = 12
 KILLS = 5
 
 
-def start(packed, folder):
-    command = [sys.executable, "-c", SCRIPT, str(packed), str(folder)]
+def start(packed, folder, precision):
+    command = [sys.executable, "-c", SCRIPT, str(packed), str(folder), precision]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
@@ -38,9 +39,9 @@ def epochs_done(folder):
     return len(json.loads(state.read_text())["log"]) if state.exists() else 0
 
 
-def kill_during_training(packed, folder, delay):
+def kill_during_training(packed, folder, precision, delay):
     """Start, wait until the process has written one more epoch, and kill it `delay` seconds later."""
-    process, before = start(packed, folder), epochs_done(folder)
+    process, before = start(packed, folder, precision), epochs_done(folder)
     while epochs_done(folder) == before and process.poll() is None:
         time.sleep(0.002)
     time.sleep(delay)
@@ -60,21 +61,25 @@ def final_weights(folder):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_killed_training_goes_on_and_ends_with_the_same_network(packed, tmp_path):
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_killed_training_goes_on_and_ends_with_the_same_network(packed, tmp_path, precision):
     seed = random.randrange(10**6)
     print("random moments from seed", seed)
     rng = random.Random(seed)
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
-    assert start(packed, undisturbed).wait() == 0
-    codes = [kill_during_training(packed, disturbed, rng.uniform(0, 0.3)) for _ in range(KILLS)]
+    assert start(packed, undisturbed, precision).wait() == 0
+    codes = [kill_during_training(packed, disturbed, precision, rng.uniform(0, 0.3)) for _ in range(KILLS)]
     assert codes.count(-signal.SIGKILL) >= 3, "the process finished before most kills"
-    last = start(packed, disturbed)
+    last = start(packed, disturbed, precision)
     assert last.communicate()[1] is not None
     assert last.returncode == 0
     with open(disturbed / "log.csv", newline="") as file:
         assert [int(row["epoch"]) for row in csv.DictReader(file)] == list(range(1, EPOCHS + 1))
     expected, weights = final_weights(undisturbed), final_weights(disturbed)
     assert expected.keys() == weights.keys()
+    assert any("inner_optimizer" in name for name in weights) == (
+        precision == "mixed_float16"
+    )  # a loss scale
     for name, array in expected.items():
         assert np.allclose(array, weights[name], rtol=1e-3, atol=1e-5), name
     assert not list(disturbed.glob("*partial*"))
