@@ -107,7 +107,6 @@ def transfer_function(frequencies):
     return np.exp(-0.5 * np.square(2 * np.pi * frequencies / BIN_WIDTH)) / np.sinc(frequencies) ** 8
 
 
-@asks(ellipses_of="m>=2 2")
 def plane_density(points, n_stds=(1, 2, 3), ellipses_of=None, grid=200):
     """`Plane` of points (n, 2): what a picture of contours and confidence ellipses needs, n_stds ascending.
 
@@ -119,6 +118,7 @@ def plane_density(points, n_stds=(1, 2, 3), ellipses_of=None, grid=200):
     x, y, density = kde_2d(points, grid)
     levels = contour_levels(density, expected_coverage(np.asarray(n_stds) / np.sqrt(widening(len(points)))))
     others = points if ellipses_of is None else ellipses_of
+    others = require_array(others, "m>=2 2", "plane_density", "ellipses_of")
     mean, covariance = others.mean(axis=0, dtype=np.float64), np.cov(others, rowvar=False, dtype=np.float64)
     outlines = [ellipse_outline(confidence_ellipse(mean, covariance, n_std)) for n_std in n_stds]
     return Plane(x, y, density, levels, np.array(outlines))

@@ -45,9 +45,9 @@ def fit_pca(z, *others):
     return Pca(mean, components * np.sign(largest), values, values / values.sum())
 
 
-@asks(z="* pca.mean")
 def transform_pca(pca, z, n_components=None):
     """Coordinates (n, n_components), float32, of z-points (n, d) along the first principal components."""
+    z = require_array(z, f"* {len(pca.mean)}", "transform_pca")
     components, mean = pca.components[:n_components].astype(np.float32), pca.mean.astype(np.float32)
     return map_rows(lambda rows: (rows - mean) @ components.T, z, len(components))
 
@@ -76,26 +76,26 @@ def fit_normal(z_points, *others):
     return Normal(pca.mean, principal_axes(pca))
 
 
-@asks(z_points="* normal.mean")
 def whiten(normal, z_points):
     """Coordinates (n, r), float32, of z_points (n, d) along principal axes, in standard deviations.
 
     Of points that `normal` was fitted to: with mean 0 and covariance 1. Lengths are Mahalanobis distances.
     """
+    z_points = require_array(z_points, f"* {len(normal.mean)}", "whiten")
     directions = _whitening(normal)
     return map_rows(lambda rows: (rows - normal.mean) @ directions, z_points, len(normal.axes))
 
 
-@asks(coordinates="* normal.axes")
 def unwhiten(normal, coordinates, dtype=np.float32):
     """z-vectors (n, d), float32, calculated in `dtype`, at coordinates (n, r) in standard deviations."""
+    coordinates = require_array(coordinates, f"* {len(normal.axes)}", "unwhiten", "coordinates")
     axes, mean = normal.axes.astype(dtype), normal.mean.astype(dtype)
     return map_rows(lambda rows: rows.astype(dtype) @ axes + mean, coordinates, len(mean))
 
 
-@asks(z_points="* normal.mean")
 def mahalanobis_distances(normal, z_points):
     """Mahalanobis distances (n,), float64, of z_points (n, d) from the mean, in little memory."""
+    z_points = require_array(z_points, f"* {len(normal.mean)}", "mahalanobis_distances")
     directions = _whitening(normal)
     return row_lengths(lambda rows: (rows - normal.mean) @ directions, z_points)
 

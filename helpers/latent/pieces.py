@@ -3,8 +3,6 @@
 import functools
 import inspect
 import re
-from operator import attrgetter
-from types import SimpleNamespace
 
 import numpy as np
 from scipy.spatial import QhullError
@@ -33,14 +31,7 @@ CONDITIONS = {  # of arrays: where they hold, and what is wrong where they do no
 
 
 def asks(**specifications):
-    """Decorator: the named arguments are arrays as specified, or InputError says what is missing.
-
-    A specification names axes, then conditions, such as "n>=2 d, varied". A letter stands for one size in
-    all arguments, at least 1 or what `>=` says; a number for itself, * for any size, `pca.mean` for the
-    length of that field of the argument `pca`; "d or n d" are one axis or two. The conditions are CONDITIONS,
-    "integers too", which leaves them what they are, "NaN too", and "may vanish" of what can lie near 0. None
-    is passed on where it is the default.
-    """
+    """Decorator: the named arguments are arrays as `require_array` specifies, or InputError says why not."""
 
     def decorate(function):
         signature, purpose = inspect.signature(function), function.__name__
@@ -48,14 +39,8 @@ def asks(**specifications):
         @functools.wraps(function)
         def checked(*args, **kwargs):
             given, sizes = signature.bind(*args, **kwargs), {}
-            fields = SimpleNamespace(**given.arguments)
-            for name, specification in specifications.items():
-                value = given.arguments.get(name)
-                if value is None and signature.parameters[name].default is None:
-                    continue
-                for field in re.findall(r"\w+\.\w+", specification):
-                    sizes[field] = len(attrgetter(field)(fields))
-                given.arguments[name] = require_array(value, specification, purpose, name, sizes)
+            for name, asked in specifications.items():
+                given.arguments[name] = require_array(given.arguments[name], asked, purpose, name, sizes)
             try:
                 return function(*given.args, **given.kwargs)
             except (np.linalg.LinAlgError, QhullError) as error:
@@ -70,22 +55,20 @@ def asks(**specifications):
 
 
 def require_array(values, specification, purpose, name="z_points", sizes=None):
-    """`values` as an array of finite numbers that meets a specification as in `asks`, else InputError.
+    """`values` as an array of finite numbers that meets a specification, else InputError.
 
-    float32 and float64 stay as they are, and are not copied; other numbers and lists become float64. In
-    messages `purpose` asks for them, and `name` is what they are. `sizes`: of the letters known so far.
+    A specification names axes, then conditions, such as "n>=2 d, varied". A letter stands for one size in
+    all arrays with the same dict `sizes`, at least 1 or what `>=` says; a number for itself, * for any size;
+    "d or n d" are one axis or two. The conditions are CONDITIONS, "NaN too", "integers too", which leaves
+    them what they are, and "may vanish" of what can lie near 0. float32 and float64 stay as they are, and are
+    not copied; other numbers and lists become float64. In messages `purpose` asks for the array `name`.
     """
-    axes, *conditions = specification.split(", ")
-    array, sizes = _as_numbers(values, "integers too" in conditions), {} if sizes is None else sizes
-    options = [option.split() for option in axes.split(" or ")]
-    fitting = [option for option in options if array is not None and len(option) == array.ndim]
+    (axes, *conditions), sizes = specification.split(", "), {} if sizes is None else sizes
+    array, options = _as_numbers(values, "integers too" in conditions), axes.split(" or ")
+    fitting = [option.split() for option in options if len(option.split()) == np.ndim(array)]
     if not fitting:
-        shapes = " or ".join(
-            f"({', '.join(axis.partition('>=')[0] for axis in option)})" for option in options
-        )
-        here = (
-            f"an object of type {type(values).__name__}" if array is None else f"of the shape {array.shape}"
-        )
+        shapes = " or ".join(f"({re.sub('>=[0-9]+', '', option).replace(' ', ', ')})" for option in options)
+        here = f"of the type {type(values).__name__}" if array is None else f"of the shape {array.shape}"
         raise InputError(f"{purpose} asks for {name} as an array of numbers {shapes}; this is {here}.")
     kinds = ("rows", "columns") if array.ndim == 2 else ("values",) * array.ndim
     for axis, size, kind in zip(fitting[0], array.shape, kinds, strict=True):
@@ -95,7 +78,14 @@ def require_array(values, specification, purpose, name="z_points", sizes=None):
             number, advice = (f"at least {least or 1}", "more") if size == wanted else (wanted, "as many")
             raise InputError(f"{purpose} needs {number} {kind} of {name}, here are {size}; take {advice}.")
     known = array[~np.isnan(array)] if "NaN too" in conditions else array
-    _require_magnitude(known, purpose, name, "may vanish" in conditions)
+    if array.dtype.kind == "f" and known.size:
+        size = np.linalg.norm(known) / np.sqrt(known.size)
+        vanishes = size < SMALLEST and "may vanish" not in conditions and known.any()
+        if vanishes or not size <= LARGEST:
+            raise InputError(
+                f"{purpose} cannot use {name} that are not finite, or whose squares overflow or vanish; if "
+                "they are z-points, the training has diverged: train with a smaller learning rate."
+            )
     for holds, message in (CONDITIONS[condition] for condition in conditions if condition in CONDITIONS):
         if array.size and not np.all(mask := holds(array)):
             raise InputError(f"{purpose} cannot use {name}: {message.format(np.argmin(mask))}")
@@ -111,22 +101,6 @@ def _as_numbers(values, integers_too):
         return array.astype(np.float64) if array.dtype.kind in "fiubO" else None
     except (TypeError, ValueError, OverflowError):  # ragged lists, objects, integers of hundreds of digits
         return None
-
-
-def _require_magnitude(array, purpose, name, may_vanish):
-    """Raise InputError where numbers are not finite, or their squares are not or vanish: in one pass."""
-    if array.dtype.kind != "f" or not array.size:
-        return
-    rows = [np.atleast_1d(array)[part] for part in row_slices(len(np.atleast_1d(array)))]
-    size = np.sqrt(sum(float(np.vdot(piece, piece)) for piece in rows) / array.size)
-    if SMALLEST <= size <= LARGEST or (size < SMALLEST and (may_vanish or not array.any())):
-        return
-    if not all(np.isfinite(piece).all() for piece in rows):
-        raise InputError(
-            f"{purpose} cannot use {name} that are not finite; if they are z-points, the training has "
-            "diverged: train with a smaller learning rate."
-        )
-    raise InputError(f"{purpose} cannot use {name} whose squares overflow or vanish; scale them.")
 
 
 def row_slices(n):
