@@ -26,13 +26,13 @@ def copy_verified(source, target):
     target = _find_place(source, Path(target).expanduser())
     origin, mount = describe(source), find_mount(target.parent)
     make_folder(target.parent, mount)
-    sha256 = persist(lambda: _present_sha256(source, origin, target), target, mount)
+    sha256 = persist(lambda: _make_way(source, origin, target), target, mount)
     if sha256:
         drop_partial(target)
         note(f"{shown_path(target)} is there already and whole.")
     else:
         expected = persist(lambda: _read_manifest(source), source).get("sha256")
-        persist(lambda: _make_way(source, origin, target), target, mount)
+        persist(lambda: _manifest_path(target).unlink(missing_ok=True), target, mount)
         check_space(origin["bytes"], mount)
         with show_progress(target.name, origin["bytes"]) as count:
             sha256 = transfer(source, target, mount, count, expected)
@@ -57,18 +57,27 @@ def _find_place(source, target):
     return target
 
 
-def _present_sha256(source, origin, target):
-    """sha256 of a target that has the content of the source, by its manifest or byte by byte, else None."""
-    status = status_of(target)
-    if status is None:
+def _make_way(source, origin, target):
+    """sha256 of a target with the source's content; None for others, of which a newer one is set aside.
+
+    Unless it is the beginning of a copy. Its content is told by its manifest, or block by block.
+    """
+    if (status := status_of(target)) is None:
         return None
-    manifest = _read_manifest(target)
+    manifest, is_equal, is_beginning = _read_manifest(target), True, True
     if {**_stamp(target), "source": origin}.items() <= manifest.items():
         return manifest["sha256"]
-    if "files" not in origin and status.st_size != origin["bytes"]:
-        return None
-    is_equal = all(a == b for a, b in zip_longest(read_blocks(source), read_blocks(target)))
-    return hash_of(target) if is_equal else None
+    for ours, theirs in zip_longest(read_blocks(source), read_blocks(target), fillvalue=b""):
+        is_equal, is_beginning = is_equal and ours == theirs, ours.startswith(theirs)
+        if not is_beginning:
+            break
+    if is_equal:
+        return hash_of(target)
+    if not is_beginning and status.st_mtime_ns > origin["modified"]:
+        aside = target.with_name(dated(target.name))
+        os.replace(target, aside)
+        note(f"{shown_path(target)} was newer than what is copied there; kept as {aside.name}.")
+    return None
 
 
 def _stamp(path):
@@ -76,19 +85,6 @@ def _stamp(path):
     status = os.stat(path)
     times = {"modified": status.st_mtime_ns, "changed": status.st_ctime_ns}
     return {"bytes": status.st_size, **times, "inode": status.st_ino}
-
-
-def _make_way(source, origin, target):
-    """Set the target aside unless it is older than the source, or the beginning of a copy of it."""
-    _manifest_path(target).unlink(missing_ok=True)
-    status = status_of(target)
-    if status is None or status.st_mtime_ns <= origin["modified"]:
-        return
-    pairs = zip_longest(read_blocks(source), read_blocks(target), fillvalue=b"")
-    if status.st_size >= origin["bytes"] or not all(a.startswith(b) for a, b in pairs):
-        aside = target.with_name(dated(target.name))
-        os.replace(target, aside)
-        note(f"{shown_path(target)} was newer than what is copied there; kept as {aside.name}.")
 
 
 def _manifest_path(path):
