@@ -21,7 +21,6 @@ except ImportError:  # Windows
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 LOCK_PAUSE = 0.5  # seconds between two looks at a lock that another process holds
 READ_CHUNK_BYTES = 1 << 20
-READ_ROWS = 8192  # of an array that are read at once
 
 
 class InputError(ValueError):
@@ -81,11 +80,17 @@ def read_json(path, kind=object, keys=(), remedy="delete it and run the same aga
     path = Path(path)
     if not path.exists():
         return None
+    content = parse_json(path.read_bytes()) if path.is_file() else None
+    if content is None or not isinstance(content, kind) or any(key not in content for key in keys):
+        raise InputError(f"{shown_path(path)} is damaged; {remedy}.")
+    return content
+
+
+def parse_json(content):
+    """What bytes say as JSON; None where they are none, as a file that is cut off."""
     with suppress(ValueError, RecursionError):
-        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        if content is not None and isinstance(content, kind) and all(key in content for key in keys):
-            return content
-    raise InputError(f"{shown_path(path)} is damaged; {remedy}.")
+        return json.loads(content)
+    return None
 
 
 def save_array(path, array):
@@ -134,22 +139,12 @@ def _write_pieces(files, pieces):
 
 
 def load_array(path, rows=None):
-    """Array of a .npy file, or only its `rows` (row numbers, in this order).
-
-    The file is mapped anew for each few rows: pages of a mapping count as memory of the process. Raises
-    InputError where the file is damaged.
-    """
+    """Array of a .npy file, or only its `rows` (numbers, in this order); InputError where it is damaged."""
     try:
         array = np.load(path, mmap_mode=None if rows is None else "r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise InputError(f"{shown_path(path)} is damaged; delete it and run the same again.") from error
-    if rows is None:
-        return array
-    chosen = np.empty((len(rows), *array.shape[1:]), array.dtype)
-    for start in range(0, len(rows), READ_ROWS):
-        piece = slice(start, start + READ_ROWS)
-        chosen[piece] = np.load(path, mmap_mode="r", allow_pickle=False)[rows[piece]]
-    return chosen
+    return array if rows is None else array[rows]
 
 
 def sha256_of_arrays(arrays):

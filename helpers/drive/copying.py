@@ -6,9 +6,9 @@ import stat
 from itertools import zip_longest
 from pathlib import Path
 
-from helpers.drive.mount import check_space, find_mount, look_up, make_folder, parse_json, persist, status_of
+from helpers.drive.mount import check_space, find_mount, look_up, make_folder, persist, status_of
 from helpers.drive.transfer import describe, drop_partial, hash_of, read_blocks, show_progress, transfer
-from helpers.files import InputError, dated, shown_path
+from helpers.files import InputError, dated, parse_json, shown_path
 from helpers.reporting import note
 
 

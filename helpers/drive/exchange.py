@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
-from helpers.drive.mount import check_space, find_mount, look_up, make_folder, parse_json, persist
+from helpers.drive.mount import check_space, find_mount, look_up, make_folder, persist
 from helpers.drive.transfer import DamagedSource, describe, hash_of, read_blocks, show_progress, transfer
-from helpers.files import InputError, dated, read_json, shown_path, write_json
+from helpers.files import InputError, dated, parse_json, read_json, shown_path, write_json
 from helpers.reporting import note
 
 PUBLISHED = "published.json"  # in MyDrive

@@ -4,11 +4,9 @@ What passes is tried again after growing pauses; what does not is said in one se
 """
 
 import errno
-import json
 import os
 import shutil
 import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -96,13 +94,6 @@ def look_up(path, mount):
     """Status of a file or folder on a drive, or None where there is none though the drive is there."""
     look = partial(persist, lambda: status_of(path), path, mount)
     return look() or look()  # none at a moment without the drive, which has been looked for once more
-
-
-def parse_json(content):
-    """What bytes say as JSON; None where they are none, as a file that is cut off."""
-    with suppress(ValueError, RecursionError):
-        return json.loads(content)
-    return None
 
 
 def status_of(path):

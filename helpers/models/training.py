@@ -52,9 +52,9 @@ def choose_precision(precision="auto"):
     """
     if precision == "auto":
         gpus, precision = backend.gpus_of_backend(), "float32"
-        if gpus:
-            precision = "mixed_float16" if backend.gpu_multiplies_float16(gpus) else "float32"
-        elif backend.cpu_multiplies_bfloat16():
+        if gpus and min(gpus) >= backend.FLOAT16_COMPUTE_CAPABILITY:
+            precision = "mixed_float16"
+        elif not gpus and backend.cpu_multiplies_bfloat16():
             precision = "mixed_bfloat16"
     keras.config.set_dtype_policy(precision)
     return precision
@@ -99,11 +99,7 @@ def fit(model, train, valid, epochs, folder, learning_rate, publish=None):
 
 
 def _settings(model, train, learning_rate):
-    """What makes two trainings the same, as JSON gives it back.
-
-    The number of epochs and the precision are no part of it: a network trained on a GPU is the same network
-    on any machine.
-    """
+    """What makes two trainings the same, as JSON gives it back: neither epochs nor a machine's precision."""
     settings = {
         "model": type(model).__name__,
         "options": model.get_config(),
@@ -123,10 +119,8 @@ def _settings(model, train, learning_rate):
 def _is_same(kept, settings):
     """Whether the settings of a kept training are these; options that it does not name had their defaults.
 
-    Former versions kept the precision, and no sha256 of splits and labels. Unknown splits of the same images
-    are taken for the same: hours of training hang on it, and only a partition list that was added changes
-    them. Unknown labels are others: nobody can tell whether a classifier learned the list before or after it
-    was corrected, and it is trained anew in minutes.
+    Former versions kept the precision, and no sha256 of splits and labels. Unknown splits are taken for the
+    same, as hours of training hang on it; unknown labels are not: a classifier is trained anew in minutes.
     """
     options = {**MODELS[settings["model"]].DEFAULTS, **kept["options"]}
     kept = {"splits": settings["splits"], **kept, "options": options}
@@ -135,10 +129,9 @@ def _is_same(kept, settings):
 
 
 def _restore(model, folder, settings, epochs, report):
-    """State of the training with these settings, its last whole epoch loaded into `model`, which is compiled.
+    """State of the training with these settings that has most epochs, in `folder` or set aside; it is loaded.
 
-    Of `folder` and those that were set aside the one with most epochs counts. Where there is none, the state
-    of a training that has not begun.
+    Where there is none, `model` is compiled for one that has not begun.
     """
     found = {folder: read_state(folder)}
     for aside in sorted(folder.parent.glob(glob.escape(folder.name) + DATED)):
@@ -168,13 +161,9 @@ def _restore(model, folder, settings, epochs, report):
 
 
 def _load_state(model, folder, state):
-    """Load weights and optimizer into `model`, and write the log.
-
-    The file is read in the form of the precision that wrote it: float16 has a loss scale. Where a training
-    goes on at another precision Adam's moments are kept and a loss scale begins anew.
-    """
+    """Load weights and optimizer, and write the log; at another precision a loss scale begins anew."""
     adam = keras.optimizers.Adam(state["settings"]["learning_rate"])
-    scaled = state["precision"][-1] == SCALED
+    scaled = state["precision"][-1] == SCALED  # so the file is, whatever is computed in now
     optimizer = keras.optimizers.LossScaleOptimizer(adam, name="loss_scale_optimizer") if scaled else adam
     model.compile(optimizer=optimizer, auto_scale_loss=False)
     _load_weights(model, folder, state)

@@ -64,11 +64,6 @@ def backend_vram():
     return BackendVram(reading["current"], reading["peak"])
 
 
-def gpu_multiplies_float16(capabilities):
-    """True where every GPU in use, given by compute capability, has float16 tensor cores."""
-    return bool(capabilities) and all(tuple(c) >= FLOAT16_COMPUTE_CAPABILITY for c in capabilities)
-
-
 def start_backend():
     """Import Keras and its backend without TensorFlow's start-up chatter; take VRAM only as needed.
 
