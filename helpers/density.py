@@ -37,7 +37,7 @@ def kde_2d(points, grid=200):
     """Density of points (n, 2) on a grid, as scipy.stats.gaussian_kde estimates it: (x, y, density).
 
     density[i, j], float64 (grid, grid), belongs to the position (x[j], y[i]); its kernel is normal with the
-    covariance of the points times n^(−1/3), Scott's factor squared. The grid reaches REACH bandwidths
+    covariance of the points times n^(−1/3), Scott's factor squared (1992). The grid reaches REACH bandwidths
     beyond the extremes of the points. The error stays below 0.1 % of the peak, for any points.
 
     In coordinates in which the kernel is round and has width 1, points are spread over bins by cubic
@@ -48,7 +48,7 @@ def kde_2d(points, grid=200):
     Raises InputError for points without a density: too few, not finite, on a line, or too far apart.
     """
     coordinates = np.ascontiguousarray(np.transpose(points), dtype=np.float64)
-    covariance = kernel_covariance(coordinates)
+    covariance = require_ellipse(np.cov(coordinates)) * len(points) ** (-1 / 3)
     reach = REACH * np.sqrt(np.diag(covariance))
     x, y = np.linspace(coordinates.min(axis=1) - reach, coordinates.max(axis=1) + reach, grid).T
     whitening = np.linalg.inv(np.linalg.cholesky(covariance))
@@ -58,11 +58,6 @@ def kde_2d(points, grid=200):
     places = (np.tensordot(whitening, np.meshgrid(x, y), axes=1) - origin[:, None, None]) / BIN_WIDTH
     density = map_coordinates(smooth_counts(counts), places, order=3, mode="grid-constant", prefilter=False)
     return x, y, density.clip(0) * np.linalg.det(whitening) / (len(points) * BIN_WIDTH**2)
-
-
-def kernel_covariance(coordinates):
-    """Covariance (2, 2) of the kernel that Scott's rule gives points (2, n). Source: Scott 1992."""
-    return require_ellipse(np.cov(coordinates)) * coordinates.shape[1] ** (-1 / 3)
 
 
 def spread_points(places):
@@ -97,14 +92,11 @@ def smooth_counts(counts):
 
     The margin keeps what leaves the periodic matrix on one side from reaching the points on the other.
     """
-    rows = transfer_function(fft.fftfreq(counts.shape[0]))
-    columns = transfer_function(fft.rfftfreq(counts.shape[1]))
-    return fft.irfft2(fft.rfft2(counts) * rows[:, None] * columns, s=counts.shape)
-
-
-def transfer_function(frequencies):
-    """Fourier transform of the kernel, over those of two splines; frequencies are in cycles per bin."""
-    return np.exp(-0.5 * np.square(2 * np.pi * frequencies / BIN_WIDTH)) / np.sinc(frequencies) ** 8
+    spectrum = fft.rfft2(counts)
+    for cycles in (fft.fftfreq(counts.shape[0])[:, None], fft.rfftfreq(counts.shape[1])):  # per bin
+        # The kernel's Fourier transform, over those of two splines.
+        spectrum *= np.exp(-0.5 * np.square(2 * np.pi * cycles / BIN_WIDTH)) / np.sinc(cycles) ** 8
+    return fft.irfft2(spectrum, s=counts.shape)
 
 
 def plane_density(points, n_stds=(1, 2, 3), ellipses_of=None, grid=200):
@@ -160,7 +152,8 @@ def compare_plane(points, n_stds):
     points = turn(points, points)
     x, y, density = kde_2d(points, STATISTICS_GRID)
     positions, overlaps = np.stack(np.meshgrid(x, y), axis=-1), []
-    mean, covariance = points.mean(axis=0, dtype=np.float64), widened_covariance(points)
+    # The contour of a smoothed density is compared with the ellipse of the smoothed density.
+    mean, covariance = points.mean(axis=0), np.cov(points, rowvar=False) * widening(len(points))
     for n_std in n_stds:
         in_contour = density >= contour_levels(density, expected_coverage(n_std))[0]
         in_ellipse = relative_radius(positions, confidence_ellipse(mean, covariance, n_std)) <= 1
@@ -176,15 +169,6 @@ def turn(points, cloud):
     """
     _, vectors = np.linalg.eigh(np.cov(cloud, rowvar=False, dtype=np.float64))
     return points.astype(np.float64) @ vectors[:, ::-1]
-
-
-@asks(points="n>=2 2")
-def widened_covariance(points):
-    """Covariance (2, 2) of the density of points (n, 2) as `kde_2d` smooths it: wider than theirs.
-
-    A contour of the smoothed density has to be compared with the ellipse of the smoothed density.
-    """
-    return np.cov(points, rowvar=False, dtype=np.float64) * widening(len(points))
 
 
 def widening(n):

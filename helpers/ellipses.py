@@ -1,7 +1,6 @@
 """Confidence ellipses of pairs of components: half-axes, angles, and the shares of points inside."""
 
 from collections import namedtuple
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,14 +13,8 @@ SMALLEST_UNEXPLAINED = 1e-10  # of 1 − rho²: less is the rounding of float32 
 OUTLINE_POINTS = 200
 CHUNK_PARTNERS = 8  # components that one is paired with at once; 256 KB in float32 with the rows
 PairCoverages = namedtuple("PairCoverages", "first second rho half_axes angle coverage")
-
-
-class Ellipse(NamedTuple):
-    """Centre (2,), half-axes (2,), the longer first; its angle in degrees, from x towards y, (−90, 90]."""
-
-    centre: np.ndarray
-    half_axes: np.ndarray
-    angle: float
+# Centre (2,), half-axes (2,), the longer first; its angle in degrees, from x towards y, (−90, 90].
+Ellipse = namedtuple("Ellipse", "centre half_axes angle")
 
 
 @asks(mean="2, may vanish", cov="2 2")

@@ -275,7 +275,6 @@ CALLS = {
     density.contour_levels: ([MATRIX], lambda y: density.contour_levels(y, [0.5])),
     density.compare_contours: ([CLOUD], lambda y: density.compare_contours(y, [(0, 1), (2, 5)])),
     density.turn: ([PLANE, PLANE], density.turn),
-    density.widened_covariance: ([PLANE], density.widened_covariance),
     density.core_turn: ([PLANE], density.core_turn),
     density.rank_planes: ([VALUES, (5, 60)], density.rank_planes),
     density.contour_ellipse: (
@@ -332,11 +331,11 @@ MORE = {  # further arrays of the same functions
 }  # fmt: skip
 CASES = {function.__name__: (function, *call) for function, call in CALLS.items()} | MORE
 LEFT_OUT = """
-    k_means require_clusters principal_axes components_for_variance levenberg_marquardt damped_step
+    k_means principal_axes components_for_variance levenberg_marquardt damped_step
     gaussian half_width broad_components off_centre_components independent_survivors start_map describe
     maximum_norm measure_statistics radial_features kurtosis_from_spread scale_gain block_scale_gain
     straighten match_moments draw_noise compare_with_surrogates plant_filaments plant_network
-    plant_clusters kernel_covariance spread_points spline_weights smooth_counts transfer_function
+    plant_clusters spread_points spline_weights smooth_counts
     compare_plane widening contour_alignment axes_angle pairs_among ellipse_axes unit_vectors circle
     ellipse_outline relative_radius expected_coverage count_inside repeat score combine image_traits
     draw_mixture draw_bootstrap fit_components shrink draw_standard_normal draw_uniform draw_gaussian

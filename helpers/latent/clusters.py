@@ -26,24 +26,19 @@ Islands = namedtuple("Islands", "number share")  # groups beside the largest one
 Aligned = namedtuple("Aligned", "reference embedding agreement")  # two maps, centred and scaled; 1: the same
 
 
-def k_means(n_clusters, seed, n_init=3):
-    """k-means on small batches, not fitted yet, which keeps the best of `n_init` starts."""
-    return MiniBatchKMeans(n_clusters, batch_size=1024, n_init=n_init, random_state=seed)
-
-
-def require_clusters(points, n_clusters):
-    """Raise InputError unless k-means can make so many clusters of points (n, d)."""
+def k_means(points, n_clusters, seed, n_init=3):
+    """k-means on small batches of points (n, d), the best of `n_init` starts."""
     if not 1 <= n_clusters <= len(points):
         raise InputError(f"{n_clusters:g} clusters cannot be made of {len(points)} points; ask for fewer.")
+    return MiniBatchKMeans(n_clusters, batch_size=1024, n_init=n_init, random_state=seed).fit(points)
 
 
 @asks(z="n d")
 def inertia_curve(z, cluster_counts, seed=1):
     """Inertia (k,), the sum of squared distances to the nearest centre, for k cluster counts (XIII-028)."""
-    require_clusters(z, max(cluster_counts))
     # Within one run of k-means on small batches, threads wait for each other longer than they compute.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.array(list(pool.map(lambda count: k_means(count, seed, 1).fit(z).inertia_, cluster_counts)))
+        return np.array(list(pool.map(lambda count: k_means(z, count, seed, 1).inertia_, cluster_counts)))
 
 
 @asks(cluster_counts="k>=2, positive, ascending", inertias="k, positive")
@@ -65,8 +60,7 @@ def silhouette(z, n_clusters, seed=1, sample=2000):
 
     1: far from the next cluster, 0: between two; up to 0.25: no structure. Kaufman, Rousseeuw 1990; XIII-041.
     """
-    require_clusters(z, n_clusters)
-    labels, sample = k_means(n_clusters, seed).fit_predict(z), min(sample, len(z))
+    labels, sample = k_means(z, n_clusters, seed).labels_, min(sample, len(z))
     if not 1 < len(np.unique(labels)) < sample:
         raise InputError(f"k-means finds no two clusters of several points among {sample} points; take more.")
     return float(silhouette_score(z, labels, sample_size=sample, random_state=seed))
@@ -78,9 +72,7 @@ def kmeans_recovery(points, labels, seed=1):
 
     Adjusted Rand index (Hubert and Arabie 1985): 1 wholly, 0 as by chance. For XIII-032.
     """
-    n_clusters = int(labels.max()) + 1
-    require_clusters(points, n_clusters)
-    return float(adjusted_rand_score(labels, k_means(n_clusters, seed).fit_predict(points)))
+    return float(adjusted_rand_score(labels, k_means(points, int(labels.max()) + 1, seed).labels_))
 
 
 @asks(points2d="n>=3 2")
@@ -99,6 +91,8 @@ def empty_share(points2d, points_per_cell):
     counts, *_ = np.histogram2d(*points2d.T, bins=edges)
     centres = np.stack(np.meshgrid(*(edge[:-1] + side / 2 for edge in edges), indexing="ij"), axis=-1)
     inside = Delaunay(points2d[hull.vertices]).find_simplex(centres) >= 0
+    if not inside.any():
+        raise InputError("Among these points lies no whole cell; take more points, or fewer in each cell.")
     return float(np.mean(counts[inside] == 0))
 
 

@@ -1,7 +1,6 @@
 """The normal distribution of a cloud: principal components, whitening, distances; and pairs of components."""
 
 from collections import namedtuple
-from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
@@ -10,23 +9,10 @@ from helpers.files import InputError
 from helpers.latent.pieces import CONSTANT, asks, covariance_about, map_rows, require_array, row_lengths
 
 SMALLEST_VARIANCE = 1e-9  # of the first component's: less is rounding, as beyond n − 1 components of n points
+# Principal components: mean (d,), unit vectors as rows (d, d), variances (d,), their shares (d,).
+Pca = namedtuple("Pca", "mean components explained_variance explained_variance_ratio")
+Normal = namedtuple("Normal", "mean axes")  # (d,), and orthogonal ones (r, d): axesᵀ · axes is the covariance
 OffDiagonal = namedtuple("OffDiagonal", "mean largest share_above")  # share above a threshold
-
-
-class Pca(NamedTuple):
-    """Principal components: mean (d,), unit vectors as rows (d, d), variances (d,), their shares (d,)."""
-
-    mean: np.ndarray
-    components: np.ndarray
-    explained_variance: np.ndarray
-    explained_variance_ratio: np.ndarray
-
-
-class Normal(NamedTuple):
-    """A normal distribution: mean (d,), and orthogonal axes (r, d); axesᵀ · axes is the covariance."""
-
-    mean: np.ndarray
-    axes: np.ndarray
 
 
 @asks(z="n>=2 d, varied")
@@ -160,17 +146,15 @@ def distance_correlations(y):
     of the other. It sees every kind of dependence, Pearson's rho the linear one only. Needs n x n distances
     of each component: ask for some hundred points. Source: Székely and Rizzo 2013; for VIII-021.
     """
-    centred = [_u_centred(squareform(pdist(column[:, None]))) for column in y.T.astype(np.float64)]
+    n, centred = len(y), []
+    for column in y.T.astype(np.float64):
+        distances = squareform(pdist(column[:, None]))
+        sums = distances.sum(axis=0)
+        # Minus the means of rows and columns, such that no product of two is biased.
+        centred.append(distances - (sums + sums[:, None]) / (n - 2) + sums.sum() / ((n - 1) * (n - 2)))
+        np.fill_diagonal(centred[-1], 0)
     products = np.array([[np.vdot(one, other) for other in centred] for one in centred])
     spread = np.sqrt(np.diag(products))
-    if (spread <= CONSTANT * len(y) * np.ptp(y, axis=0)).any():
+    if (spread <= CONSTANT * n * np.ptp(y, axis=0)).any():
         raise InputError("A component is the same in all points but one; leave it out.")
     return products / np.outer(spread, spread)
-
-
-def _u_centred(distances):
-    """Distances (n, n) minus the means of rows and columns, such that no product of two is biased."""
-    n, sums = len(distances), distances.sum(axis=0)
-    centred = distances - (sums + sums[:, None]) / (n - 2) + sums.sum() / ((n - 1) * (n - 2))
-    np.fill_diagonal(centred, 0)
-    return centred

@@ -1,7 +1,7 @@
 """Samplers that learn where z-points lie close together: a Gaussian mixture, and a bootstrap within it."""
 
 import warnings
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 from scipy.special import logsumexp
@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from helpers.latent.covariance import Normal, fit_normal, squared_distances, unwhiten, whiten
+from helpers.latent.covariance import fit_normal, squared_distances, unwhiten, whiten
 from helpers.latent.neighbours import nearest_distances
 from helpers.latent.normality import image_scales
 from helpers.latent.pieces import asks, require_array, row_slices
@@ -25,32 +25,13 @@ CALIBRATION_POINTS = 500  # draws, and z-points, whose distances to the nearest 
 NEAREST = 0.05  # of them, whose distances decide: copies would be among these
 CALIBRATION_STEPS = 7  # halvings of the interval [0, 1] in which the share of noise is sought
 SEED = 1  # of starts and calibrations, so that the same z-points give the same fit
-
-
-class Mixture(NamedTuple):
-    """Normal distributions of the first q features: weights (k,), means (k, q) and roots (k, q, q).
-
-    root · rootᵀ is a component's covariance. All further features are standard normal in all components.
-    """
-
-    weights: np.ndarray
-    means: np.ndarray
-    roots: np.ndarray
-
-
-class Bootstrap(NamedTuple):
-    """What `fit_bootstrap` keeps: features are the log scale and r directions, all of variance 1.
-
-    `log_scale` holds mean and spread of the log scales, `labels` (n,) the z-points' components and
-    `deviations` (n, 1 + r) their features minus the components' means; `noise` is a share from 0 to 1.
-    """
-
-    normal: Normal
-    log_scale: tuple[float, float]
-    mixture: Mixture
-    labels: np.ndarray
-    deviations: np.ndarray
-    noise: float
+# Normal distributions of the first q features: weights (k,), means (k, q) and roots (k, q, q); root · rootᵀ
+# is a component's covariance. All further features are standard normal in all components.
+Mixture = namedtuple("Mixture", "weights means roots")
+# Features are the log scale and r directions, all of variance 1. `log_scale` holds mean and spread of the log
+# scales, `labels` (n,) the z-points' components and `deviations` (n, 1 + r) their features minus the
+# components' means; `noise` is a share from 0 to 1.
+Bootstrap = namedtuple("Bootstrap", "normal log_scale mixture labels deviations noise")
 
 
 def fit_mixture(z_points, n_components=COMPONENTS):
