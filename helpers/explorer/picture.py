@@ -40,9 +40,8 @@ NAMES = {"original": "component", "PCA": "PC"}
 def make_picture(figure, label, count, neighbours=0):
     """Put three axes without content into an empty figure: a cloud called `label`, its surrogate, images.
 
-    `count` is the number of its points before trimming; `neighbours`, that of images beside the picked
-    point's. The parts that change are 'animated': matplotlib leaves them to `make_painter`, except when it
-    saves the figure. Beside them an axis has nothing, so that it tells which they are.
+    `count`: of its points before trimming; `neighbours`: of images beside the picked point's. What changes,
+    all that axes hold, is 'animated': matplotlib leaves it to `make_painter`, but when it saves the figure.
     """
     first, second, third = figure.subplots(1, 3, gridspec_kw=EDGES)
     second.sharex(first)
@@ -133,9 +132,8 @@ def take_images(source, wanted):
 def make_renderer(space, decoder, figure, label, images=None):
     """Function that draws `Settings` into an empty figure, and again whenever it is called.
 
-    `decoder` maps z (n, d), float32, to images (n, height, width, 3) in [0, 1]; `images` has those of rows of
-    z, for the z-points nearest to the picked one. Densities and images are computed anew only if they change.
-    The function raises InputError before it draws anything.
+    `decoder` maps z (n, d), float32, to images (n, height, width, 3) in [0, 1]; `images`: those of rows of z.
+    Densities and images are computed anew only if they change. InputError comes before anything is drawn.
     """
     make_picture(figure, label, len(space.data.deviations), 0 if images is None else NEIGHBOURS)
     *panels, faces = figure.axes
@@ -175,8 +173,7 @@ def make_renderer(space, decoder, figure, label, images=None):
 def make_painter(space, decoder, label, images=None):
     """Function of `Settings` that returns the bytes of a JPEG; otherwise as `make_renderer`.
 
-    The frame, which takes longest to draw, is kept for as long as the axes stay the same, and the legend,
-    which comes next, for good.
+    The frame, which takes longest to draw, is kept while the axes stay the same, and the legend for good.
     """
     figure = Figure(**PICTURE)
     canvas = FigureCanvasAgg(figure)

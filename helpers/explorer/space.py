@@ -29,9 +29,9 @@ CONTOUR_STDS = (1.0, 2.0, 3.0)  # contours enclose what ellipses of so many sigm
 class Settings(NamedTuple):
     """What is to be seen: two axes, the trimming, the ellipse and a point of the plane.
 
-    `coordinates` is "original" or "PCA"; `first` and `second` are numbers of components from 0. `fact`
-    limits each z-point's largest deviation (infinite: no trimming). `n_std` is the ellipse's size in sigma.
-    The picked point lies `pick_first` and `pick_second` standard deviations off the cloud's mean.
+    `first` and `second`: components, from 0, in `coordinates`: "original" or "PCA". `fact` limits the largest
+    deviation of z-points (infinite: no trimming). `n_std`: of the ellipse, in sigma. The picked point lies
+    `pick_first` and `pick_second` standard deviations off the cloud's mean.
     """
 
     coordinates: str = "PCA"
@@ -46,9 +46,8 @@ class Settings(NamedTuple):
 class Cloud(NamedTuple):
     """z-points in the order of their largest deviations, so that those left by any `fact` come first.
 
-    deviations (n,), ascending; rows (n,): of z, in this order; coordinates: "original" -> (d, n) and
-    "PCA" -> (r, n), float32, so that each component lies in one piece; shown: ascending places of the points
-    that scatter plots draw.
+    deviations (n,), ascending; rows (n,): of z, in this order; coordinates: "original" -> (d, n) and "PCA" ->
+    (r, n), float32, each component in one piece; shown: ascending places of points for scatter plots.
     """
 
     deviations: np.ndarray
@@ -75,9 +74,8 @@ class Space(NamedTuple):
 class Section(NamedTuple):
     """A cloud in one plane: the normal distribution and the density of the m points left after trimming.
 
-    distances (m,): of these points from their mean, in sigma, that is Mahalanobis distances. plane: density
-    (CELLS, CELLS), and the levels (3,) of its contours for CONTOUR_STDS. shown and dropped, each (2, some):
-    points for a scatter plot, left and trimmed ones.
+    distances (m,): Mahalanobis distances of these. plane: density (CELLS, CELLS), and the levels (3,) of its
+    contours for CONTOUR_STDS. shown and dropped, each (2, some): points for a scatter plot, left and trimmed.
     """
 
     normal: Normal
@@ -182,10 +180,7 @@ def point_of_plane(space, settings):
 
 
 def picked_distance(space, settings):
-    """Mahalanobis distance of the picked point from the mean, in the covariance of all points.
-
-    A normal cloud of d dimensions has its points near √d.
-    """
+    """Mahalanobis distance of the picked point from the mean of all; those of a normal cloud are near √d."""
     return float(mahalanobis_distances(space.normal, point_of_plane(space, settings)[None])[0])
 
 

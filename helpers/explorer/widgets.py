@@ -14,7 +14,7 @@ from IPython.core.pylabtools import print_figure
 from IPython.display import display
 
 from helpers.explorer.picture import PICTURE, draw_sheet, make_painter, make_renderer
-from helpers.explorer.space import COORDINATES, Settings, prepare_space, require_plane
+from helpers.explorer.space import COORDINATES, Settings, prepare_space
 from helpers.figures.style import JPEG_QUALITY
 from helpers.files import InputError
 from helpers.latent.pieces import require_array
@@ -40,30 +40,16 @@ def explore(
 ):
     """Show planes of z-points (n, d), float32, with sliders, or as a picture where nobody can move them.
 
-    `decoder` maps z (n, d) to images (n, height, width, 3) in [0, 1], `label` names the cloud,
-    `settings` (`explorer.Settings`) and `sampler` (a key of `samplers`) are what is shown first. `live`: with
-    sliders or without; None asks `has_front_end`. Beside the sliders the notebook keeps the first picture,
-    for readers who have no kernel. Preparing 170,000 points of 256 dimensions takes some ten seconds.
+    `decoder` maps z (n, d) to images (n, height, width, 3) in [0, 1], `label` names the cloud, `settings`
+    (`explorer.Settings`) and `sampler` (a key of `samplers`) are shown first. `live`: with sliders or not;
+    None asks `has_front_end`. Beside the sliders the notebook keeps the first picture, for readers without a
+    kernel. Preparing 170,000 points of 256 dimensions takes some ten seconds.
 
-    `images`, the real ones behind the rows of z, as an array (n, height, width, 3), uint8 or in [0, 1], or as
-    a function of row numbers: then those of the three z-points nearest to the picked one (Euclidean distance)
-    stand beside its own. Raises InputError for arguments that are something else.
+    `images`: the real ones behind the rows of z, an array (n, height, width, 3), uint8 or in [0, 1], or a
+    function of row numbers; those of the three z-points nearest to the picked one (Euclidean distance) stand
+    beside its own. Raises InputError for arguments that are something else.
     """
     z, settings = require_array(z, "n d", "The explorer", "z"), settings or Settings()
-    require_arguments(z, decoder, label, settings, sampler, samplers, images)
-    space = prepare_space(z)
-    if not (has_front_end() if live is None else live):
-        draw_static(space, decoder, label, settings, sampler, samplers, images)
-        return
-    explorer = build_explorer(space, decoder, label, settings, sampler, samplers, images)
-    view = {"version_major": 2, "version_minor": 0, "model_id": explorer.box.model_id}
-    picture = base64.b64encode(explorer.picture.value).decode()
-    content = {WIDGET_VIEW: view, "image/jpeg": picture, "text/plain": "Explorer of the latent space"}
-    display(content, raw=True)
-
-
-def require_arguments(z, decoder, label, settings, sampler, samplers, images):
-    """Raise InputError for the first argument of `explore` that is of another kind than it takes."""
     taken = {
         "a decoder that can be called": callable(decoder),
         "a label in words": isinstance(label, str),
@@ -76,14 +62,19 @@ def require_arguments(z, decoder, label, settings, sampler, samplers, images):
     for what, given in taken.items():
         if not given:
             raise InputError(f"The explorer takes {what}; give it that.")
+    space = prepare_space(z)
+    if not (has_front_end() if live is None else live):
+        draw_static(space, decoder, label, settings, sampler, samplers, images)
+        return
+    explorer = build_explorer(space, decoder, label, settings, sampler, samplers, images)
+    view = {"version_major": 2, "version_minor": 0, "model_id": explorer.box.model_id}
+    picture = base64.b64encode(explorer.picture.value).decode()
+    content = {WIDGET_VIEW: view, "image/jpeg": picture, "text/plain": "Explorer of the latent space"}
+    display(content, raw=True)
 
 
 def has_front_end():
-    """Whether this code runs in a notebook that someone has open.
-
-    nbclient, nbconvert and papermill tell the kernel that nobody can answer it; Jupyter, Colab and others
-    that somebody can.
-    """
+    """Whether someone has this notebook open: nbclient and its like tell the kernel that nobody answers."""
     kernel = getattr(get_ipython(), "kernel", None)
     return kernel is not None and bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin"))
 
@@ -99,10 +90,10 @@ def draw_static(space, decoder, label, settings, sampler=None, samplers=SAMPLERS
 
 def build_explorer(space, decoder, label, settings, sampler=None, samplers=SAMPLERS, images=None):
     """`Explorer` of a prepared space, its pictures drawn; each change of a control draws them anew."""
-    require_plane(space, settings)
     paint, seeds = make_painter(space, decoder, label, images), count(1)
+    picture = widgets.Image(value=paint(settings), format="jpeg")
+    sheet, message = widgets.Image(format="jpeg"), widgets.HTML()
     controls = make_controls(space, settings, sampler, samplers)
-    picture, sheet, message = widgets.Image(format="jpeg"), widgets.Image(format="jpeg"), widgets.HTML()
 
     def show_planes():
         picture.value = paint(Settings(*(controls[name].value for name in Settings._fields)))
@@ -127,9 +118,7 @@ def build_explorer(space, decoder, label, settings, sampler=None, samplers=SAMPL
         for name in ("first", "second"):
             controls[name].max = len(space.data.coordinates[change["new"]]) - 1
 
-    show_planes()
-    show_sheet()
-    message.value = ""
+    answer(show_sheet, None)
     controls["coordinates"].observe(limit_axes, "value")
     for name in Settings._fields:
         controls[name].observe(partial(answer, show_planes), "value")

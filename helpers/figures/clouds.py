@@ -59,8 +59,7 @@ def plot_component_fits(label, centres, counts, fits, components, width, title):
 def plot_clouds(clouds, title, xlabel, ylabel, **scales):
     """Points of several clouds in one plane: `clouds` maps a label to (x, y).
 
-    Later clouds lie on top, and a cloud of few points has larger marks. `scales` are matplotlib's axis
-    settings.
+    Later clouds lie on top, and those of few points have larger marks. `scales`: matplotlib's axis settings.
     """
     figure, axis = make_axis(title, xlabel, ylabel, (7, 4.4), **scales)
     for marker, (label, (x, y)) in zip(cycle(MARKERS), clouds.items(), strict=False):
@@ -73,9 +72,8 @@ def plot_clouds(clouds, title, xlabel, ylabel, **scales):
 def plot_windows(rows, half_sides, columns, title, xlabel, ylabel):
     """Squares of planes: one row of panels per cloud, one column per window about the origin.
 
-    `rows` maps a label to a list with one array of points (n, 2) per column; `half_sides` and `columns`
-    (names) have one entry per column. All panels of a column show equally many points: the first in view of
-    each cloud, as many as the smallest has. Source: CII-062 to CII-070.
+    `rows` maps a label to arrays of points (n, 2), one per entry of `half_sides` and `columns` (names). All
+    panels of a column show as many points as the smallest of its clouds has. Source: CII-062 to CII-070.
     """
     panels = len(rows) * len(columns), len(columns)
     figure, axes = make_panels(title, *panels, (1.75, 1.7), (0.4, 0.9), SMALL_DPI)
@@ -149,10 +147,7 @@ def _name_maps(figure, axes):
 
 
 def plot_relations(panels, title, ylabel):
-    """z-points' y against several quantities x: `panels` maps a name to (x (n,), y (n,), note).
-
-    The first RELATED_POINTS points of each are drawn.
-    """
+    """z-points' y against several quantities x: `panels` maps a name to (x (n,), y (n,), its title)."""
     style = {"dpi": SMALL_DPI, "grid": True, "sharey": True}
     figure, axes = make_panels(title, len(panels), len(panels), (1.95, 2.4), (0.3, 0), **style)
     for axis, (name, (x, y, note)) in zip(axes[0], panels.items(), strict=True):

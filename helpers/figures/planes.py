@@ -20,9 +20,8 @@ RHO_COLOURS = "PuOr"  # diverging, and told apart by colour-blind readers
 def plot_overview(label, counted, standardised, width, title):
     """All densities in one panel, and in another each in units of its sigma, on its own Gaussian fit.
 
-    `counted` is (centres (b,), counts (b, d)) as from `latent.number_densities` with intervals of `width`;
-    `standardised` is the same for components divided by their sigma, and the fits to them
-    (`latent.GaussianFits`). `label` names the cloud. Source: IX-036.
+    `counted`: (centres (b,), counts (b, d)) as from `latent.number_densities` with intervals of `width`, of
+    the cloud `label`; `standardised`: the same of components in units of sigma, and the fits. Source: IX-036.
     """
     figure, ((left, right),) = make_panels(title, 2, 2, (4.7, 3.9), (0, 0), SMALL_DPI, True)
     left.plot(*counted, color=colour_of(label), lw=0.6, alpha=0.5)
@@ -55,9 +54,8 @@ def plot_pearson(panels, title):
 def plot_contours(panels, n_stds, title, label="autoencoder", columns=5, centres=None):
     """Contours of planes and their confidence ellipses, one small panel each.
 
-    `panels` maps a name 'plane: first axis / second axis' to a `density.Plane` with ellipses of `n_stds`
-    sigma; the part of a name before the colon, if any, is the panel's title. `label` says whose contours they
-    are. `centres` maps names to positions (2,) to be marked. Source: VIII-038, VIII-039.
+    `panels` maps a name 'title: first axis / second axis', or without a title, to a `density.Plane` of the
+    cloud `label` with ellipses of `n_stds` sigma, `centres` to positions (2,) to mark. Source: VIII-038, 039.
     """
     figure, axes = make_panels(title, len(panels), columns, (1.65, 1.65), (0.3, 1.0), SMALL_DPI)
     for axis, (name, plane) in zip(axes.flat, panels.items(), strict=False):
@@ -76,10 +74,7 @@ def _draw_contours(axis, name, plane, label="autoencoder"):
 
 
 def _draw_ellipses(axis, name, outlines):
-    """Outlines (k, m, 2) into a square panel that reaches a little further, both axes in the same unit.
-
-    Its title and the names of its axes come from the name 'title: first axis / second axis'.
-    """
+    """Outlines (k, m, 2) into a square panel that reaches further; its `name` as in `plot_contours`."""
     for style, outline in zip(ELLIPSE_STYLES, outlines, strict=False):
         axis.plot(*outline.T, style, color=HIGHLIGHT, lw=ELLIPSE_WIDTH)
     low, high = outlines.min(axis=(0, 1)), outlines.max(axis=(0, 1))
@@ -129,8 +124,7 @@ def plot_all_planes(planes, n_stds, title):
 def plot_scatter(panels, n_stds, title):
     """z-points of the autoencoder in planes, their confidence ellipses and a marked centre, one panel each.
 
-    `panels` maps a name as for `plot_contours` to (points (n, 2), ellipses (k, m, 2), centre (2,)).
-    Source: VIII-048 to VIII-050.
+    `panels`: name as for `plot_contours` → (points (n, 2), ellipses (k, m, 2), centre (2,)). VIII-048 to 050.
     """
     figure, axes = make_panels(title, len(panels), 4, (2.1, 2.1), (0.3, 0.9), SMALL_DPI)
     style = {"color": colour_of("autoencoder"), "lw": 0, "rasterized": True}
@@ -145,8 +139,7 @@ def plot_scatter(panels, n_stds, title):
 def plot_variants(rows, n_stds, title):
     """One row of panels per autoencoder: densities of its components, in units of their sigma, and planes.
 
-    `rows` maps a name to (centres (b,), counts (b, d), planes): planes maps a name as for `plot_contours` to
-    `density.Plane`, equally many for each network. For VIII-055 to VIII-061.
+    `rows` maps a name to (centres (b,), counts (b, d), panels as for `plot_contours`). For VIII-055 to 061.
     """
     columns = 1 + len(next(iter(rows.values()))[2])
     figure, axes = make_panels(title, len(rows) * columns, columns, (2.3, 1.9), (0.6, 0.9), SMALL_DPI)

@@ -120,10 +120,7 @@ def set_figure_format():
 
 
 def encode_figure(figure):
-    """MIME type → base64 of a figure: a PNG of few colours, or a JPEG where that is nearer to the original.
-
-    Lines and dots keep their colours in a PNG and lose them in a JPEG; photographs need the JPEG.
-    """
+    """MIME type → base64 of a figure: a PNG of few colours, or a JPEG where that is nearer, as for photos."""
     original = Image.open(BytesIO(print_figure(figure))).convert("RGB")
     palette = original.quantize(PALETTE_COLOURS, Image.Quantize.MEDIANCUT)
     kinds = {"png": (palette, {}), "jpeg": (original, {"quality": JPEG_QUALITY})}
@@ -151,7 +148,7 @@ def show_faces(rows, title, dpi=None):
 
 
 def show_sheet(rows, title):
-    """Sheet of many faces, small enough for a notebook: `rows` as in `show_faces`."""
+    """`show_faces` of many, small enough for a notebook."""
     return show_faces(rows, title, FACES_DPI)
 
 
