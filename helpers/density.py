@@ -44,8 +44,7 @@ def kde_2d(points, grid=200):
     splines, smoothed in the spectrum, and read off at the grid's positions by the same splines, whose own
     blurring is divided out of the spectrum (as particle-mesh methods do: Essmann et al. 1995). So neither a
     coarse grid nor a narrow oblique kernel costs accuracy; KDEpy knows round kernels and linear bins only.
-
-    Raises InputError for points without a density: too few, not finite, on a line, or too far apart.
+    InputError for points without a density: too few, on a line, or too far apart.
     """
     coordinates = np.ascontiguousarray(np.transpose(points), dtype=np.float64)
     covariance = require_ellipse(np.cov(coordinates)) * len(points) ** (-1 / 3)
@@ -120,8 +119,8 @@ def plane_density(points, n_stds=(1, 2, 3), ellipses_of=None, grid=200):
 def contour_levels(density, probabilities):
     """Levels of a density on an even grid whose contours enclose the given shares of it, ascending.
 
-    So the largest share comes first. Shares are between 0 and 1, of all that lies on the grid. The region
-    above a level is the smallest of its share ('highest density region': Hyndman 1996). For VIII-038.
+    Shares are between 0 and 1, of all that lies on the grid. The region above a level is the smallest of its
+    share ('highest density region': Hyndman 1996). For VIII-038.
     """
     probabilities = np.sort(np.atleast_1d(probabilities))[::-1]
     if not (np.min(probabilities) > 0 and np.max(probabilities) < 1):
@@ -163,10 +162,7 @@ def compare_plane(points, n_stds):
 
 @asks(points="n 2", cloud="m>=2 2")
 def turn(points, cloud):
-    """Points (n, 2), float64, in coordinates along the long and the short axis of a `cloud` (m, 2).
-
-    There a long and narrow cloud needs no finer grid than a round one; areas and angles stay as they are.
-    """
+    """Points (n, 2), float64, along the axes of a `cloud` (m, 2): no narrow one needs a finer grid there."""
     _, vectors = np.linalg.eigh(np.cov(cloud, rowvar=False, dtype=np.float64))
     return points.astype(np.float64) @ vectors[:, ::-1]
 
@@ -180,10 +176,9 @@ def widening(n):
 def core_turn(points):
     """Angles of points (n, 2) in degrees, −90 to 90, from the first coordinate towards the second: `Turn`.
 
-    own: of the long axis of the inner contour against that of the points' covariance. axes: of the latter in
-    the coordinates given. core: their sum, the direction of the core in these. axis_ratio: of the contour.
-    Where the covariance is nearly round, outliers turn its axes, and `own` with them, while the core rests:
-    compare cores, in the coordinates of one and the same cloud. For IX-079, IX-080.
+    own: of the long axis of the inner contour against that of the points' covariance. axes: of the latter.
+    core: their sum, the direction of the core. axis_ratio: of the contour. Where the covariance is nearly
+    round, outliers turn its axes, and `own` with them, while the core rests: compare cores. IX-079, IX-080.
     """
     axes = ellipse_axes(require_ellipse(np.cov(points, rowvar=False, dtype=np.float64)))[1]
     x, y, density = kde_2d(points @ unit_vectors(axes).T, STATISTICS_GRID)
@@ -204,11 +199,7 @@ def rank_planes(values, noise):
 def contour_alignment(x, y, density, probability, mean, cov):
     """How the contour that encloses `probability` lies in the 1-sigma ellipse of mean and cov: three numbers.
 
-    Angle between the long axes in degrees (0 to 90), distance between the centres in sigma, and the axis
-    ratio of the contour (>= 1); where that is near 1 the contour is a circle, whose angle says nothing.
-    x, y and density as from `kde_2d`. In a plane of principal components, cov is diagonal and the reference
-    axis is that of the component with the larger variance. A finite sample of a normal distribution is not
-    aligned perfectly either: compare with a surrogate. For IX-008, IX-064, IX-070.
+    Angle, 0 to 90, offset and axis ratio as in `Agreement`, for a density as from `kde_2d`.
     """
     contour = contour_ellipse(x, y, density, contour_levels(density, [probability])[0])
     reference = confidence_ellipse(mean, cov, 1)
@@ -220,9 +211,8 @@ def contour_alignment(x, y, density, probability, mean, cov):
 def contour_ellipse(x, y, density, level):
     """`Ellipse` of the region where a density on the grid (x, y) exceeds `level`.
 
-    Centre and axes are those of the part of the density above the level, by first and second moments, so
-    that the ragged edge of the region hardly counts; the size is such that the areas are equal. Separate
-    regions are taken together. Raises InputError where the region is too small for moments.
+    Centre and axes are those of the part of the density above the level, by moments, so that the region's
+    ragged edge hardly counts; the areas are equal. InputError where the region is too small for moments.
     """
     above = (density - level).clip(0)
     if np.count_nonzero(above.any(axis=0)) < 3 or np.count_nonzero(above.any(axis=1)) < 3:

@@ -136,17 +136,12 @@ def count_inside(rows, rho, limits):
     slope, stretch = (rho / np.sqrt(1 - rho**2)).astype("f4"), (1 / np.sqrt(1 - rho**2)).astype("f4")
     pair = 0
     for number, u in enumerate(rows):
-        squared_u = u * u
         for start in range(number + 1, len(rows), CHUNK_PARTNERS):
             v = rows[start : start + CHUNK_PARTNERS]
             pairs = slice(pair, pair + len(v))
-            distances = v * stretch[pairs, None]
-            distances -= u * slope[pairs, None]
-            distances *= distances
-            distances += squared_u
+            distances = np.square(v * stretch[pairs, None] - u * slope[pairs, None]) + u * u
             for column, limit in enumerate(limits):
-                inside = distances <= np.float32(limit)
                 # Counting row by row takes a third of the time that a sum along the axis takes.
-                counts[pairs, column] = [np.count_nonzero(row) for row in inside]
+                counts[pairs, column] = [np.count_nonzero(row) for row in distances <= np.float32(limit)]
             pair += len(v)
     return counts

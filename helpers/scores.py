@@ -4,7 +4,6 @@
 """
 
 from collections import namedtuple
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import pairwise_distances
@@ -22,11 +21,8 @@ TRAITS = ("brightness", "contrast", "border contrast", "distance to the mean ima
 Repeated = namedtuple("Repeated", "mean deviation values")  # of one draw; the mean errs by deviation / √s
 
 
-class Score(NamedTuple):
+class Score(namedtuple("Score", "value halves")):
     """A figure, and what it is on random halves of the images, float64 (k,)."""
-
-    value: float
-    halves: np.ndarray
 
     @property
     def spread(self):
@@ -52,8 +48,7 @@ def score(statistic, *arrays, repeats=REPEATS):
 def combine(operation, score, other):
     """Difference, ratio, ... of two scores of one kind with equally many images: `Score`.
 
-    `operation` is a function of two numbers or arrays, such as `np.subtract`. What chance did to a reference
-    that both have in common drops out of the spread.
+    By an `operation` such as `np.subtract`; what chance did to a common reference drops out of the spread.
     """
     return Score(float(operation(score.value, other.value)), operation(score.halves, other.halves))
 
@@ -115,9 +110,8 @@ def shrink_images(images):
 def frechet_distance(features, reference):
     """Fréchet distance between the normal distributions fitted to two feature arrays (n, d) and (m, d).
 
-    |mean − mean'|² + Tr(C + C' − 2 (C C')^½): 0 for equal arrays, and never quite 0 for two samples of one
-    distribution. Small samples enlarge it, so compare only distances measured with equal n and m. It is
-    in squared units of the features. Source: Dowson and Landau 1982; Heusel et al. 2017 (FID).
+    |mean − mean'|² + Tr(C + C' − 2 (C C')^½), in squared units of the features. Small samples enlarge it:
+    compare only distances with equal n and m. Source: Dowson and Landau 1982; Heusel et al. 2017 (FID).
     """
     difference = features.mean(axis=0, dtype=np.float64) - reference.mean(axis=0, dtype=np.float64)
     clouds = (np.cov(array, rowvar=False, dtype=np.float64) for array in (features, reference))
@@ -132,10 +126,9 @@ def frechet_distance(features, reference):
 def frechet_limit(features, reference, repeats=REPEATS):
     """Fréchet distance that infinitely many images would have, from equally many of both, (n, d) each.
 
-    The straight line in 1/n through the distances of the whole, of its halves and of its thirds, at 1/n = 0.
-    The parts of one division have all images between them, so that little but n differs, and the limit has
-    about the spread of the distance. It may be below 0 for two samples of one distribution. Source: Chong
-    and Forsyth 2020. Raises InputError where the numbers of images differ.
+    The straight line in 1/n through the distances of the whole, of its halves and of its thirds, at 1/n = 0:
+    with about the spread of the distance, and below 0 at times for two samples of one distribution. Source:
+    Chong and Forsyth 2020. Raises InputError where the numbers of images differ.
     """
     if len(features) != len(reference):
         raise InputError(
@@ -177,8 +170,7 @@ def _in_balls(features, reference):
 def score_newness(distances, held_out):
     """How far draws lie from the nearest training example, held-out ones being 1: `Score`.
 
-    `distances` (n,) and `held_out` (m,) are those of `neighbours.nearest_distances`; medians are compared.
-    Clearly below 1: copies. Above 1: where no example lies, good or bad.
+    By medians of `nearest_distances`, (n,) and (m,). Below 1: copies. Above: where no example lies.
     """
 
     def compare(drawn, real):

@@ -100,9 +100,8 @@ def empty_share(points2d, points_per_cell):
 def islands(points2d, n_neighbours=ISLAND_NEIGHBOURS):
     """`Islands` of a map (n, 2): groups of points beside the largest one, each cut off from all others.
 
-    Every point is joined to its nearest neighbours; groups without a joint between them are apart. Where they
-    lie at random, the twentieth neighbour is about five times as far away as the nearest, so that a gap
-    must be broad against the spacing on its shores, whatever that is. For XIII-040, XIII-041.
+    Every point is joined to its nearest neighbours. Of random points the twentieth is about five times as far
+    away as the nearest, so that a gap must be broad against the spacing on its shores. XIII-040, XIII-041.
     """
     joints = kneighbors_graph(points2d, min(n_neighbours, len(points2d) - 1))
     sizes = np.sort(np.bincount(connected_components(joints, directed=False)[1]))[:-1]
@@ -125,8 +124,7 @@ def neighbour_preservation(points, embedding, n_neighbours=10, sample=1000, seed
 def neighbour_distance(points, embedding, sample=1000, seed=1):
     """Distance in `points` (n, d) of nearest neighbours in `embedding` (n, 2), over that of random pairs.
 
-    Medians over `sample` points. 1: what is close in the map is as far apart as any two points. With `points`
-    as embedding it is the smallest possible value. For XIII-042.
+    Medians over `sample` points. 1: what is close in the map is as far apart as any two points. For XIII-042.
     """
     rng = np.random.default_rng(seed)
     rows, others = rng.permutation(len(points))[:sample], rng.permutation(len(points))[:sample]
@@ -176,9 +174,6 @@ def attribute_contrasts(embedding, attributes, n_neighbours=10):
 
 @asks(values="n>=2", surrogate_values="m>=2")
 def effect_size(values, surrogate_values):
-    """Difference of the means in units of the pooled spread (standard deviation) over repetitions.
-
-    Source: Cohen 1988. With few repetitions it is rough; its sign and order of magnitude count.
-    """
+    """Difference of the means in units of the pooled standard deviation over repetitions (Cohen 1988)."""
     spread = np.sqrt((np.var(values, ddof=1) + np.var(surrogate_values, ddof=1)) / 2)
     return float((np.mean(values) - np.mean(surrogate_values)) / max(spread, SMALLEST_SPREAD))

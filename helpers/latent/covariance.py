@@ -130,8 +130,8 @@ def strongest_pairs(matrix, number):
 def size_correlations(y):
     """Pearson's rho (d, d) of the distances |y_j − mean_j| of the components of y (n, d) from their means.
 
-    0 off the diagonal for independent components; above 0 where points far out along one axis tend to be far
-    out along the other, even if the components themselves are uncorrelated. For VIII-020, VIII-022.
+    0 for independent components; above 0 where points far out along one axis tend to be far out along the
+    other, even if the components themselves are uncorrelated. For VIII-020, VIII-022.
     """
     sizes = np.abs(y - y.mean(axis=0, dtype=np.float64))
     require_array(sizes, "n d, all varied", "size_correlations", "distances")

@@ -16,15 +16,13 @@ MOST_WIDENING = 3  # times the standard deviation: the largest sigma of a fit, f
 GaussianFits = namedtuple("GaussianFits", "centre sigma amplitude r_squared")  # each float64 (z_dim,)
 
 
-@asks(z="n d")
 def fit_gaussians(z, width):
     """Least-squares Gaussian amplitude · exp(−(x − centre)² / 2 sigma²) of each component's number density.
 
     Returns `GaussianFits`. z is (n, d); x are the centres of intervals of `width` as in `number_densities`.
-    All d components are fitted at once. r_squared is the share of the counts' variance over the intervals
-    that the curve explains: 1 for a Gaussian without noise, clearly less for two peaks or few points, 0 for
-    equal counts. A sigma
-    is at least `width` / 4: nothing narrower is resolved. Source: CII-022 to CII-034, VIII-010.
+    r_squared is the share of the counts' variance that the curve explains: 1 for a Gaussian without noise,
+    clearly less for two peaks or few points, 0 for equal counts. A sigma is at least `width` / 4: nothing
+    narrower is resolved. Source: CII-022 to CII-034, VIII-010.
     """
     centres, counts = number_densities(z, width)
     peak, mean = counts.max(axis=0), centres @ counts / len(z)

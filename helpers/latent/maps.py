@@ -89,9 +89,8 @@ def embed_all(wanted, folder, settings=STANDARD, seed=1):
     """t-SNE maps (n, 2), float32, of several clouds: `wanted` maps a name to points (n, d).
 
     A dict name -> map. Maps are kept in `folder` as .npy files; one that was made of the same points with the
-    same settings and seed is loaded. One line shows the progress; 165,000 points take some minutes. Maps of
-    few points, which use one processor each, are made side by side. `settings` are options of `embed_tsne`,
-    which also says when InputError is raised. Source: XIII-033, XIII-034.
+    same settings and seed is loaded. 165,000 points take some minutes; maps of few points, which use one
+    processor each, are made side by side. `settings`: of `embed_tsne`, as InputError. XIII-033, XIII-034.
     """
     wanted = {name: require_array(points, "n d", "t-SNE", name) for name, points in wanted.items()}
     report, started, at_work, stopped = LiveReport(), time.monotonic(), {}, threading.Event()
@@ -100,8 +99,8 @@ def embed_all(wanted, folder, settings=STANDARD, seed=1):
         def show(done, of):
             if stopped.is_set():
                 raise InterruptedError("The map is no longer wanted.")
-            place = f"{' '.join(name.split())}, {len(wanted[name]):,} points"
-            at_work[name] = f"{place}, iteration {done:,} of {of:,}"
+            cloud = f"{' '.join(name.split())}, {len(wanted[name]):,} points"
+            at_work[name] = f"{cloud}, iteration {done:,} of {of:,}"
 
         return _embed_once(wanted[name], Path(folder), name, settings, seed, show)
 
@@ -135,12 +134,10 @@ def _embed_once(points, folder, name, settings, seed, show):
         "openTSNE": importlib.metadata.version("openTSNE"),
     }
 
-    def make():
-        yield [embed_tsne(points, seed=seed, iterations=ITERATIONS, report=show, **settings)]
-
     # Letters and digits alone, as some file systems refuse other characters.
     title = f"{name} {len(points)} points {describe(settings)} seed {seed}"
     words = "".join(character if character.isalnum() else " " for character in title).split()
     target = folder / f"{'-'.join(words)}.npy"
-    keep_arrays([target], identity, make)
+    options = {"seed": seed, "iterations": ITERATIONS, "report": show, **settings}
+    keep_arrays([target], identity, lambda: [[embed_tsne(points, **options)]])
     return load_array(target)

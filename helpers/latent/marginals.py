@@ -22,8 +22,7 @@ def number_densities(z, width):
     """Number density of every component of z (n, d) on common intervals of `width`.
 
     Returns their centres (b,) and counts (b, d), int64. The intervals are aligned to multiples of `width`,
-    and reach from the smallest to the largest value of all components. Raises InputError where z is not
-    finite or too wide for the intervals. Source: CII-021.
+    and reach from the smallest to the largest of all values. InputError for too many. Source: CII-021.
     """
     ends = np.array([z.min(), z.max()])
     if ends[1] - ends[0] > MOST_INTERVALS * width:
@@ -72,10 +71,7 @@ def _unexplained(counts):
         gaps = [np.cumsum(side - isotonic_regression(side).x) for side in sides if len(side)]
         return max((np.abs(gap).max() for gap in gaps), default=0)
 
-    def left_is_worse(place):
-        return miss(counts[:place]) >= miss(counts[place:][::-1])
-
-    place = bisect_left(range(len(counts)), True, key=left_is_worse)
+    place = bisect_left(range(len(counts)), True, key=lambda at: miss(counts[:at]) >= miss(counts[at:][::-1]))
     return min(miss(counts[:at], counts[at:][::-1]) for at in (max(place - 1, 0), place))
 
 

@@ -91,9 +91,8 @@ def count_regions(points, neighbour_counts):
 def density_between_halves(points, seed=1):
     """Density half-way between the two halves of a cloud (n, d), relative to that at the halves' centres.
 
-    k-means splits the points; they are counted along the line through the two centres, in strips of a
-    fifth of their distance. One cloud is densest between the centres of its halves, a normal one 1.4 times
-    as dense; below 1 there is a valley, as between two clouds. For VIII-005.
+    k-means splits the points; they are counted along the line through the two centres, in strips of a fifth
+    of their distance. A normal cloud is 1.4 times as dense there; below 1 there is a valley. For VIII-005.
     """
     first, second = KMeans(2, n_init=3, random_state=seed).fit(points).cluster_centers_
     along = (points - first) @ (second - first) / np.sum((second - first) ** 2)  # 0 and 1 at the centres
@@ -107,9 +106,8 @@ def density_between_halves(points, seed=1):
 def log10_volume_share(z, share=0.95):
     """How much of the box between the extremes of z (n, d) an ellipsoid fills at most: decimal logarithm.
 
-    The ellipsoid holds `share` of the points; it is centred on their mean, and its axes run along the
-    components in proportion to their standard deviations, which must not be zero. What of it lies outside
-    the box counts as well, up to the whole box (0). For CII-074.
+    The ellipsoid about the mean holds `share` of the points; its axes run along the components in proportion
+    to their standard deviations. What lies outside the box counts too, up to the whole box (0). For CII-074.
     """
     dimensions, mean, spread = z.shape[1], z.mean(axis=0), z.std(axis=0, dtype=np.float64)
     distances = row_lengths(lambda rows: (rows - mean) / spread, z)
@@ -141,9 +139,9 @@ def clark_evans(points2d, half_side, centre=(0, 0)):
     """Nearest-neighbour ratio of the points in a square: 1 for complete spatial randomness.
 
     Mean distance of the points in the square to their nearest neighbour, over 1 / (2 √density), which
-    random points have on average. Below 1: clusters or filaments; above 1: regular. A density that varies
-    across a wide square lowers it too, by as much as for a surrogate. Neighbours outside the square count,
-    so its edge introduces no bias. NaN without points there. Source: Clark and Evans 1954; for CII-066.
+    random points have on average. Below 1: clusters, filaments or, as in a surrogate, a varying density;
+    above 1: regular. Neighbours outside the square count, so its edge introduces no bias. NaN without points
+    there. Source: Clark and Evans 1954; for CII-066.
     """
     inside = points2d[window(points2d, half_side, centre)]
     if len(inside) == 0 or len(points2d) < 2:
@@ -208,9 +206,8 @@ def largest_empty_circles(points2d, half_side, count, centre=(0, 0)):
 def core_radii(points2d, n_sectors=8):
     """Median distance from the mean in each of n equal sectors of the whitened plane: (n_sectors,).
 
-    All equal where the contours are ellipses, whatever their shape and angle, since the covariance is taken
-    out first; a square's are longer at its corners. The first sector lies about the second axis. NaN where a
-    sector holds no point. VIII-016.
+    All equal where the contours are ellipses, as the covariance is taken out first; a square's are longer at
+    its corners. The first sector lies about the second axis. NaN where a sector holds no point. VIII-016.
     """
     centred = points2d - points2d.mean(axis=0, dtype=np.float64)
     inverse = np.linalg.inv(np.cov(centred, rowvar=False))

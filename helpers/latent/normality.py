@@ -41,13 +41,12 @@ BlockScales = namedtuple("BlockScales", "log_scales spread correlation shared")
 def joint_test(z, n_surrogates, rng, surrogate=matched_surrogate):
     """Test z-points (n, d) against surrogates drawn by surrogate(z, n, rng): `NormalityTest`.
 
-    comparisons: a `Comparison` for each name in JOINT and MARGINAL; p_value: the joint one; largest: the name
-    in JOINT that deviates most. Deviations of each statistic from the mean of z and all surrogates, in their
-    standard deviations, are compared by rank; the joint p-value ranks the largest deviation among the
-    statistics in JOINT, so that looking at six of them costs nothing; the marginal ones do not decide. If z
-    is normal, p <= 0.05 happens in 5 % of cases, exactly, for matched surrogates whose number is 19, 39, 59 …
-    For points left by a trimming the surrogate is `trimmed_surrogate` with their fact. Raises InputError
-    unless n > d + 1. Sources: Westfall and Young 1993 (largest deviation); VIII-066, IX-067.
+    comparisons: a `Comparison` for each name in JOINT and MARGINAL; p_value: the joint one, by the rank of
+    the largest deviation among the statistics in JOINT, in standard deviations over z and all surrogates, so
+    that looking at six costs nothing; largest: the name of that one. If z is normal, p <= 0.05 happens in 5 %
+    of cases, exactly, for matched surrogates whose number is 19, 39, 59 … For points left by a trimming the
+    surrogate is `trimmed_surrogate` with their fact. Raises InputError unless n > d + 1. Sources: Westfall
+    and Young 1993 (largest deviation); VIII-066, IX-067.
     """
     n, d = z.shape
     if n <= d + 1:
@@ -117,9 +116,9 @@ def spread_ratio(squares, dimensions):
 def held_out_squares(z, held_out):
     """Squared Mahalanobis distances (m,) of held-out points (m, d) by mean and covariance of z (n, d).
 
-    Points from which the covariance is estimated lie too close to the mean, the farther out the more; others
-    lie too far out, all by the same factor on average, which is divided out: the mean is r for normal points
-    in r directions. Source: Hotelling 1931 (T²). Raises InputError unless n > d + 2.
+    Points from which the covariance is estimated lie too close to the mean; others too far out, on average by
+    a factor that is divided out: the mean is r for normal points in r directions. Source: Hotelling 1931
+    (T²). Raises InputError unless n > d + 2.
     """
     n, d = z.shape
     if n <= d + 2:
@@ -141,11 +140,10 @@ def chi_square_distance(squares, dimensions):
 def classifier_accuracy(points, others, rng):
     """How well a classifier tells points from as many others, both (n, d): share of right answers.
 
-    0.5: not at all; twice the excess over 0.5 is a lower bound for the share of points by which the two
-    distributions differ (total variation). A linear discriminant of `radial_features` learns from one half
-    of each cloud and answers for the other, and the reverse. Coordinates and their squares are no features:
-    where means and covariances agree they cannot help, and their noise, of opposite sign in the two halves,
-    lowers the accuracy of normal points to 0.45. Source: Lopez-Paz and Oquab 2017.
+    0.5: not at all; twice the excess is a lower bound for the share of points by which the distributions
+    differ (total variation). A linear discriminant of `radial_features` learns from one half of each cloud
+    and answers for the other, and the reverse. Coordinates and their squares cannot help where means and
+    covariances agree, and would lower the accuracy of normal points to 0.45. Source: Lopez-Paz, Oquab 2017.
     """
     clouds = points, others
     normal = fit_normal(*clouds)
@@ -166,9 +164,9 @@ def classifier_accuracy(points, others, rng):
 def radial_features(white):
     """What single points (n, r) tell of their distribution: (n, 5 + the number of blocks), float64.
 
-    The distance from the centre, on a scale where it is standard normal for normal points (Wilson and
-    Hilferty 1931), and its magnitude; how far the share of each of four blocks of components in the squared
-    length is from an even one; mean magnitude, third and fourth power of the direction's components.
+    The distance from the centre, standard normal for normal points (Wilson and Hilferty 1931), and its
+    magnitude; how far the share of each of four blocks of components in the squared length is from an even
+    one; mean magnitude, third and fourth power of the direction's components.
     """
     r, lengths = white.shape[1], np.maximum(squared_distances(white), SMALLEST) / white.shape[1]
     radius = (np.cbrt(lengths) - (1 - 2 / (9 * r))) / np.sqrt(2 / (9 * r))
@@ -219,9 +217,8 @@ def kurtosis_after_scaling(white):
 
     The scale that divides a component is measured on all others, so that no large value hides itself. In
     every elliptical distribution the quotient follows Student's t with r − 1 degrees of freedom, whose excess
-    kurtosis is `expected`; more is left where one scale does not explain everything. Only directions
-    count, so `elliptical_surrogate` has the null distribution. Needs r > 5. NaN where a component
-    is constant, before or after.
+    kurtosis is `expected`; more is left where one scale does not explain everything. The null distribution is
+    that of `elliptical_surrogate`. NaN where a component is constant, before or after.
     """
     r = white.shape[1]
 
@@ -246,10 +243,8 @@ def block_scales(white, blocks):
     log_scales (n, b): ln s of each image, from each block alone. spread (b,): their standard deviation
     without the noise of the estimate. correlation (b, b): of the log scales as estimated. shared (b, b): the
     same without the noise; 1 for one common scale, 0 for independent ones; NaN where a block has no spread.
-
-    The blocks have no common components, e.g. even and odd ones. From m components of a normal direction ln s
-    is off by a noise of variance ψ'(m / 2) / 4, that of the logarithm of chi², independent of s; taking it
-    away leaves the scales' own variances (Spearman's 1904 correction for attenuation).
+    The blocks have no common components. From m components of a normal direction ln s is off by a noise of
+    variance ψ'(m / 2) / 4, that of the logarithm of chi², which is taken away (Spearman 1904, attenuation).
     """
     parts = [white[:, block] for block in blocks]
     scales = np.stack([image_scales(part) for part in parts], axis=1)
@@ -269,11 +264,11 @@ def rank_correlations(scales, quantities):
 
     NaN where all values are the same.
     """
-    quantities = {
-        name: require_array(values, f"{len(scales)}", "rank_correlations", name)
-        for name, values in quantities.items()
-    }
-    return {name: float(stats.spearmanr(scales, values).statistic) for name, values in quantities.items()}
+    found = {}
+    for name, values in quantities.items():
+        values = require_array(values, f"{len(scales)}", "rank_correlations", name)
+        found[name] = float(stats.spearmanr(scales, values).statistic)
+    return found
 
 
 @asks(z="n>=2 d, varied", held_out="m d")
@@ -287,9 +282,8 @@ def likelihood_ladder(z, held_out, directions=None):
     N(mean, covariance) after `straighten`; beside it with one and with block scales.
 
     `directions` (r, k), orthonormal columns in the space of principal components of variance 1, limit all to
-    the points' coordinates along them, without "independent normals": `np.eye(r, k)` takes the k leading
-    components, eigenvectors of the images' mean changes take what images show. For a null, draw a surrogate
-    of z and held_out together. Linear in n. Raises InputError unless n > d + 1.
+    the coordinates along them, without "independent normals": `np.eye(r, k)` takes the k leading components.
+    For a null, draw a surrogate of z and held_out together. Linear in n. InputError unless n > d + 1.
     """
     n, d = z.shape
     if n <= d + 1:

@@ -22,14 +22,12 @@ Comparison = namedtuple("Comparison", "value surrogate_values z_score p_value") 
 def gaussian_surrogate(z, n, rng):
     """Draw n points (n, z_dim), float32, from the normal distribution with mean and covariance of z.
 
-    The null hypothesis of the series: what such noise shows as well is no structure of the data.
+    The null hypothesis of the series: what it shows as well is no structure of the data.
     """
-    mean = z.mean(axis=0, dtype=np.float64)
+    mean, d = z.mean(axis=0, dtype=np.float64), z.shape[1]
     variances, vectors = np.linalg.eigh(covariance_about(mean, z))
     axes = (vectors * np.sqrt(np.abs(variances))).T
-    return map_rows(
-        lambda rows: mean + rng.standard_normal((len(rows), len(mean))) @ axes, range(n), len(mean)
-    )
+    return map_rows(lambda rows: mean + rng.standard_normal((len(rows), d)) @ axes, range(n), d)
 
 
 def matched_surrogate(z, n, rng):
@@ -80,15 +78,15 @@ def match_moments(noise, normal):
 def elliptical_surrogate(z, n, rng):
     """Draw n points (n, z_dim), float32, with elliptic contours, and tails, mean and covariance of z.
 
-    The second null hypothesis: Mahalanobis distances of z go with directions drawn anew, evenly, so that what
-    differs from the Gaussian surrogate and not from this one is no filament. The cloud gets exactly mean and
-    covariance of z, which makes distances from them more even, as those of z are. So those from the
-    covariance of all other points are drawn, less the spread that its estimate gives their logarithms.
+    The second null hypothesis: what differs from the Gaussian surrogate and not from this one is no filament.
+    Directions are drawn evenly, and Mahalanobis distances of z. As the cloud gets exactly mean and covariance
+    of z, which makes distances from them more even, the distances are those from the covariance of all other
+    points, less the spread that its estimate gives their logarithms.
 
-    An approximate null. At 5 %, truly elliptical clouds of 800 points in 48 dimensions are rejected in 3 to
-    5 % of cases by the dimension of whitened points, in 0 to 5 % by Mardia's measures, in 7 to 10 % by the
-    kurtosis after scaling; where few far points decide on the covariance (Student's t, 8 degrees) in 12 % by
-    the dimension of points that are not whitened, and in 78 and 38 % if all variances are equal as well.
+    An approximate null. At 5 %, elliptical clouds of 800 points in 48 dimensions are rejected in 3 to 5 % of
+    cases by the dimension of whitened points, in 0 to 5 % by Mardia's measures, in 7 to 10 % by the kurtosis
+    after scaling; where few far points decide on the covariance (Student's t, 8 degrees) in 12 % by the
+    dimension of points that are not whitened, and in 78 and 38 % if all variances are equal as well.
     """
     normal, m = fit_normal(z), max(n, len(z))
     squares, directions = mahalanobis_distances(normal, z) ** 2, draw_noise(m, len(normal.axes), rng)
@@ -147,23 +145,20 @@ def compare_with_surrogates(statistic, z, n_surrogates, rng, surrogate=matched_s
 @asks(surrogate_values="m, NaN too")
 def compare_values(value, surrogate_values):
     """`Comparison` of a statistic of the data with that of surrogates (m,); z_score is NaN if these agree."""
-    others, spread = (
-        surrogate_values,
-        np.std(surrogate_values, ddof=1) if np.ptp(surrogate_values) else np.nan,
-    )
-    values = np.append(others, value)
+    spread = np.std(surrogate_values, ddof=1) if np.ptp(surrogate_values) else np.nan
+    values = np.append(surrogate_values, value)
     deviations = np.abs(values - values.mean())
     p_value = np.nan if np.isnan(deviations).any() else (deviations >= deviations[-1]).mean()
-    z_score = (value - others.mean()) / spread
-    return Comparison(float(value), others, float(z_score), float(p_value))
+    z_score = (value - surrogate_values.mean()) / spread
+    return Comparison(float(value), surrogate_values, float(z_score), float(p_value))
 
 
 def plant_filaments(n, d, n_filaments, thickness, rng):
     """Draw n points (n, d), float32, along smooth curves with a Gaussian `thickness`: a positive control.
 
-    Each curve is a sum of a few waves about a random centre; its components have a variance of about 1, in
-    the units of `thickness`, which is the standard deviation of each component about the curve. No statistic
-    sees filaments whose points lie farther apart along them than random points lie from each other.
+    Each curve is a sum of a few waves about a random centre, of a variance of about 1; `thickness` is the
+    standard deviation of each component about it. No statistic sees filaments whose points lie farther apart
+    along them than random points lie from each other.
     """
     centres = rng.standard_normal((n_filaments, d)) * np.sqrt(0.5)
     waves = rng.standard_normal((n_filaments, CURVE_WAVES, d)) / np.sqrt(CURVE_WAVES)
@@ -180,8 +175,7 @@ def plant_filaments(n, d, n_filaments, thickness, rng):
 def plant_network(n, d, n_filaments, thickness, rng, meeting=True):
     """Draw n points (n, d), float32, along `n_filaments` curves, and the numbers (n,) of their curves.
 
-    Curves as `plant_filaments` draws them. `meeting`: all are shifted to one common centre, so that they run
-    through the same region, as a network does; else each keeps a centre of its own.
+    `meeting`: the curves of `plant_filaments` are shifted to one common centre, where a network's meet.
     """
     sizes = np.bincount(np.arange(n) % n_filaments)
     curves = [plant_filaments(size, d, 1, thickness, rng) for size in sizes]

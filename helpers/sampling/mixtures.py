@@ -80,9 +80,8 @@ def fit_bootstrap(z_points, n_components=COMPONENTS):
     the features of a z-point, moves them towards the mean of their component, and adds noise with the
     component's covariance, so much that the features keep theirs. The share of noise is sought such that the
     5 % of draws nearest to a z-point are as far from it as the nearest 5 % of left-out z-points: no closer to
-    copies than new images are. Still, draws may be traced to the z-point they come from, the nearest of all:
-    about half of those from 12,840 faces of CelebA; hardly so in images. All noise would be the mixture
-    itself; less keeps more of what normal components do not know. With n <= d points all scales are the same.
+    copies than new images are. Still, about half of the draws from 12,840 faces of CelebA may be traced to
+    the z-point they come from, the nearest of all; hardly so in images. All noise would be the mixture.
     Source: our own; Silverman and Young 1987 for the smoothed bootstrap.
     """
     normal, units = _fit_whole(z_points, n_components)
@@ -118,9 +117,8 @@ def split_scales(coordinates):
 
 def _calibrate(bootstrap, z_points):
     """Share of noise at which the nearest draws are as far from a z-point as the nearest left-out ones."""
-    left_out = np.zeros(len(z_points), dtype=bool)
-    left_out[:: max(len(z_points) // CALIBRATION_POINTS, 4)] = True
-    held_out = nearest_distances(z_points[left_out], z_points[~left_out])
+    step = max(len(z_points) // CALIBRATION_POINTS, 4)
+    held_out = nearest_distances(z_points[::step], np.delete(z_points, slice(None, None, step), axis=0))
     wanted, low, high = np.quantile(held_out, NEAREST), 0.0, 1.0
     for _ in range(CALIBRATION_STEPS):
         noise, rng = (low + high) / 2, np.random.default_rng(SEED)

@@ -6,9 +6,8 @@ known of them, draw(fitted, n, rng) makes n new z-vectors (n, z_dim), float32, o
 Sampler(fit_gaussian, partial(draw_in_ellipses, n_std=4)).
 """
 
-from collections.abc import Callable
+from collections import namedtuple
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from scipy.integrate import quad
@@ -26,11 +25,8 @@ ELLIPSE_STD = 3.0  # half-axes of the confidence ellipses in standard deviations
 TRUNCATED_SHARE = 0.5  # of the z-points lie within the radius to which the normal distribution is truncated
 
 
-class Sampler(NamedTuple):
+class Sampler(namedtuple("Sampler", "fit draw")):
     """A way to draw z-vectors: fit(z_points) → fitted, draw(fitted, n, rng) → (n, z_dim), float32."""
-
-    fit: Callable
-    draw: Callable
 
     def __call__(self, z_points, n, rng):
         """Draw n z-vectors (n, z_dim), float32, after fitting to z_points (m, z_dim)."""
@@ -97,8 +93,7 @@ def draw_elliptical(fitted, n, rng):
 def draw_truncated(fitted, n, rng, share=TRUNCATED_SHARE):
     """z-vectors from the normal distribution within a Mahalanobis radius that holds `share` of the z-points.
 
-    The squared distance of a normal vector has a chi-squared distribution with as many degrees of freedom
-    as there are axes; it is drawn by its quantiles up to the squared radius.
+    Its squared distance follows chi², with a degree of freedom an axis: quantiles up to the squared radius.
     """
     normal, distances = fitted
     squared = chi2(len(normal.axes))
