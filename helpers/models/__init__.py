@@ -20,6 +20,7 @@ from helpers.models.judging import (
     judge_images,
     judge_seeds,
     load_inception,
+    measure_drift,
     set_standard,
     thumbnail_features,
 )
