@@ -1,8 +1,7 @@
 """The project on a Colab machine: brought there, and its results kept in MyDrive.
 
-The first cell of each notebook runs `python -m helpers.colab`, either out of the archive in MyDrive or out of
-the folder that git has made. Later each part of a workspace is restored before its first use, and published
-while and after a notebook works. Work is done on the machine's own disk. Source: COL-025, COL-026, COL-027.
+The first cell of each notebook runs `python -m helpers.colab`, out of the archive in MyDrive or the folder
+that git has made; what comes later is done by `drive.results`. Source: COL-025 to COL-027.
 """
 
 import hashlib
@@ -54,9 +53,8 @@ def main():
 def unpack_project(origin, target):
     """Unpack the archive `origin` to the folder `target`, unless it is there whole; return the folder.
 
-    An `origin` that is a folder already is returned as it is. The archive may lie in MyDrive: it is read
-    once, with the patience that a mount needs. Results in `target` stay. InputError where the archive is
-    damaged or the disk full; the next call begins anew.
+    An `origin` that is a folder already is returned as it is; results in `target` stay. InputError where the
+    archive is damaged or the disk full; the next call begins anew.
     """
     if origin.is_dir():
         return origin
@@ -82,8 +80,8 @@ def unpack_project(origin, target):
 def copy_data(source, target):
     """Copy the data that lie in the folder `source` of MyDrive, if it is there, into the project `target`.
 
-    Data are archives, CelebA's lists, and folders; a folder of many files becomes one archive in a folder of
-    the same name. A notebook's DATA is the name of one of them. What is there already is not copied again.
+    Data, whose names a notebook's DATA takes, are archives, CelebA's lists, and folders; one of many files
+    becomes an archive in a folder of the same name. What is there already is not copied again.
     """
     for path, is_folder in _list(source):
         if is_folder and path.name not in (RESULTS, NOTEBOOKS):
@@ -154,8 +152,7 @@ def format_packages(packages):
 def install_missing(packages):
     """Install the packages that are missing and what they need; return the names of the packages.
 
-    All that is installed already is given to pip as a constraint, so that it is neither upgraded nor
-    replaced; what is only old is left as it is. InputError when pip cannot install under this condition.
+    What is installed is given to pip as a constraint, so that it stays as it is; InputError where it cannot.
     """
     missing = [package for package in packages if package.state == MISSING]
     if not missing:

@@ -105,9 +105,8 @@ def keep_arrays(targets, identity, make):
     """See to it that the .npy files `targets` are there whole; load them by `load_array`.
 
     Unless they are, `make()` yields their content piece by piece: lists of one array per target, whose rows
-    go beneath those of the piece before. Only one piece is in memory at a time. `identity`: what decides the
-    content, a dict for JSON. It is kept beside each file (.json) with the file's sha256; files of another
-    identity are made anew.
+    go beneath those of the piece before; one piece is in memory at a time. `identity`, what decides the
+    content, is a dict for JSON. It is kept beside each file (.json); files of another one are made anew.
     """
     labels = {target: target.with_suffix(".json") for target in map(Path, targets)}
     with suppress(InputError, OSError):
@@ -188,8 +187,7 @@ def dated(name):
 def locked(path, wait):
     """Hold the lock of the file `path`; it ends with the block or, however it ends, with the process.
 
-    Where another process holds it, `wait()` is called once and the lock waited for; what `wait` raises comes
-    through.
+    Where another process holds it, `wait()` is called once, which may raise, and the lock waited for.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

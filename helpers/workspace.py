@@ -30,10 +30,9 @@ class TooFewImages(InputError):
 def workspace_folder(data, profile_name, identify=None):
     """Folder of all artefacts of one run: results/<data>-<profile>.
 
-    `data` is None for synthetic faces, else the user's folder or archive, whose name is taken. A folder
-    belongs to the data whose path its data.json names, and to the same images at another path, where
-    `identify()` tells their identity as in their manifest; other data of that name get one with a number.
-    The variable LATENT_FACES_RESULTS puts the results elsewhere, as on a Colab VM.
+    `data`: None for synthetic faces, else the user's folder or archive, whose name is taken. A folder belongs
+    to the data whose path its data.json names, and to the same images at another path, where `identify()` is
+    what their manifest says; others get one with a number. LATENT_FACES_RESULTS puts the results elsewhere.
     """
     results = Path(os.environ.get("LATENT_FACES_RESULTS") or project_root() / "results")
     if is_synthetic(data):
@@ -92,17 +91,13 @@ def resolve_data(data):
 
 
 def is_celeba(data, images_folder):
-    """True where packed images come from CelebA, as their manifest says.
-
-    Manifests of earlier versions do not say it: then they do if they are not synthetic, and have CelebA's
-    attribute names.
-    """
+    """True where packed images come from CelebA, as their manifest says; those of earlier versions do not."""
     if is_synthetic(data):
         return False
     manifest = read_json(Path(images_folder) / "manifest.json") or {}
     if "celeba" in manifest:
         return bool(manifest["celeba"])
-    path = resolve_data(data)
+    path = resolve_data(data)  # then they do if they are not synthetic, and have CelebA's attribute names
     beside = path if path.is_dir() else path.parent
     drawn = any((beside / name).exists() for name in SYNTHETIC_FILES)
     return not drawn and CELEBA_ATTRIBUTE in (manifest.get("attribute_names") or [])
@@ -182,8 +177,8 @@ def get_profile(name):
 def fit_profile(profile, notebook, train, held_out):
     """`profile` with sizes that so many images allow, and lines on what follows from their number.
 
-    `train` images are trained on, `held_out` are in the smaller of the other splits. Raises InputError with
-    the number that is needed: TooFewImages where only this `notebook`, by the number it begins with, is.
+    `train` images are trained on, `held_out` are in the smaller of the other splits. InputError names the
+    number that is needed: TooFewImages where only this `notebook`, by the number it begins with, needs it.
     """
     short = [number for number, (n, m) in FEWEST.items() if train < n or held_out < m]
     for number in filter(notebook.startswith, short):

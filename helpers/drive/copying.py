@@ -19,8 +19,7 @@ def copy_verified(source, target):
     and gets its own when its sha256, read back from the disk, is right; `<target>.manifest.json` then says
     so, and where the source has such a manifest, it must agree. What is there already is not copied again; a
     target that is newer than the source is set aside under a dated name. Errors that a network drive gets
-    over are tried again; InputError in one sentence for all others, DamagedSource among them.
-    Source: COL-025, COL-026, COL-027.
+    over are tried again; InputError for all others, DamagedSource among them. Source: COL-025 to COL-027.
     """
     source = Path(os.path.abspath(Path(source).expanduser()))
     target = _find_place(source, Path(target).expanduser())

@@ -34,9 +34,8 @@ SAME, AHEAD, BEHIND, LATER, EARLIER = "same", "ahead", "behind", "later", "earli
 def publish_folder(folder, drive_folder, progress=show_progress):
     """Publish the finished files of one folder, subfolders left out; return how many were sent.
 
-    Others may go on writing to the folder. `progress` as `transfer.show_progress`. Nothing that MyDrive holds
-    is dropped but the weights of an earlier epoch of the same training. InputError when MyDrive cannot be
-    written to and, when all else is published, for what MyDrive holds newer.
+    Others may go on writing to it. `progress` as `transfer.show_progress`. Nothing in MyDrive is dropped but
+    the weights of earlier epochs. InputError where it cannot be written to or, all else sent, holds newer.
     """
     folder, drive_folder = Path(folder), Path(drive_folder)
     mount = find_mount(drive_folder)
@@ -89,9 +88,8 @@ def _commit(merged, theirs, drive_folder, mount):
 def restore_folder(drive_folder, folder):
     """Take what MyDrive holds of one folder, subfolders left out, where it is newer; return how many files.
 
-    What has changed on both sides keeps its name on the later one; an earlier file here, or the whole folder
-    of an earlier training, gets a dated name. Stopped at any moment, the next call goes on. Raises
-    DamagedSource, before anything is changed here, when MyDrive lacks a file that published.json names.
+    An earlier file here, or the whole folder of an earlier training, gets a dated name. After a stop at any
+    moment the next call goes on. DamagedSource, before anything is changed, when MyDrive lacks a file.
     """
     folder, drive_folder = Path(folder), Path(drive_folder)
     drive_mount = find_mount(drive_folder)
@@ -148,7 +146,7 @@ def _read_published(drive_folder, mount):
 
 
 def _are_entries(files):
-    """Whether this may be said of files in MyDrive: their names lead nowhere but into their folder."""
+    """Whether content of JSON tells of files in MyDrive whose names lead nowhere but into their folder."""
     return all(
         _has(entry, ENTRY)
         and entry["sha256"][:HASH_LETTERS] in entry["stored"]
@@ -200,8 +198,7 @@ def _entries(inventory):
 def _open_files(folder):
     """Yield name → descriptor of all finished files of a folder, opened as they were at one moment.
 
-    Finished files are replaced by renaming and never changed, so an open one keeps its content while a
-    training goes on.
+    Finished files are replaced and never changed: an open one keeps its content while a training goes on.
     """
     with ExitStack() as stack:
         for _ in range(LISTING_ATTEMPTS):
@@ -227,9 +224,8 @@ def _list_finished(folder):
 def _take_inventory(files, known):
     """Inventory of open `files` (name → descriptor), without those that are not whole.
 
-    An entry has the file's bytes, time and sha256, and a state's its training too. JSON that cannot be read,
-    files whose JSON says otherwise, and weights that no state names, are not whole. A file that `known`
-    describes with equal size and time is not hashed again.
+    JSON that cannot be read, files whose JSON says otherwise, and weights that no state names, are not whole.
+    A state's entry has its training too. What `known` describes with equal size and time is not hashed again.
     """
     entries = {}
     for name, file in files.items():
@@ -249,12 +245,9 @@ def _take_inventory(files, known):
 
 
 def _claims(name, content, entries):
-    """Name → sha256 of the files that a JSON file speaks for: a training's state, a manifest and so on.
-
-    A file that is not what its name says speaks wrongly for itself.
-    """
+    """Name → sha256 of the files that a JSON file speaks for: a training's state, a manifest and so on."""
     if content is None or (name == STATE and not _is_training(content)):
-        return {name: None}
+        return {name: None}  # no file has that: this one is not whole
     if name == STATE:
         return {content["weights"]: str(content.get("weights_sha256"))}
     with suppress(AttributeError, KeyError, TypeError):
@@ -268,8 +261,7 @@ def _claims(name, content, entries):
 def _compare(mine, theirs, seen):
     """Name → how each file of the inventory here (`mine`) stands to that in MyDrive (`theirs`).
 
-    A file was made from the other side's where that is as it was last `seen`; a training tells by its log or,
-    where that does not tell, by its time, and what lies beside it goes with it.
+    A file was made from the other side's where that is as it was last `seen`; a training tells by its log.
     """
     standing = {}
     for name in mine | theirs:

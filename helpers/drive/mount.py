@@ -31,8 +31,7 @@ WRONG_PATH = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENA
 def persist(work, where, mount=None):
     """Result of `work()`, which is tried again after errors that pass; `where`: the path to name to people.
 
-    With a `mount`, its folder is looked for before each attempt. Raises InputError for errors that do not
-    pass, and when patience is at its end.
+    With a `mount`, its folder is looked for before each attempt. InputError when patience is at its end.
     """
     reasons = LASTING | dict.fromkeys(WRONG_PATH, "check the path and the disk")
     if not ROOTS.isdisjoint(Path(str(where)).parts):

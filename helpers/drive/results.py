@@ -1,7 +1,6 @@
 """A workspace and its counterpart in MyDrive: restored before its first use, published while a study runs.
 
-Work is done on the machine's own disk; MyDrive keeps what would be lost with it. Source: COL-019, COL-025 to
-COL-027.
+Work is done on the machine's own disk; MyDrive keeps what would be lost. Source: COL-019, COL-025 to COL-027.
 """
 
 import os
@@ -78,8 +77,7 @@ def publish(workspace, drive_folder=None):
     `drive_folder` is the workspace's counterpart unless given; where nothing is kept, nothing is done. All
     subfolders are sent but images, which are made anew. MyDrive's files are replaced by later versions of the
     same, never by older ones, and none is dropped but the weights of earlier epochs. What goes wrong with a
-    folder is said in one line, and the others are sent; a drive that does not answer ends it. Stopped at any
-    moment, the next call goes on.
+    folder is said, and the others are sent; a drive that does not answer ends it. The next call goes on.
     """
     drive_folder = drive_folder or counterpart(workspace)
     if drive_folder is None:
@@ -107,9 +105,8 @@ def background_publisher(folder):
     """Function that sends a folder to MyDrive while work goes on; None where nothing is kept.
 
     `publish()` after each epoch has the folder published in a thread of its own; where MyDrive is slower than
-    the epochs, it gets the latest of them. What goes wrong is said once and tried again at the next call.
-    `publish(wait=True)` at the end waits, makes up for what failed, and returns whether MyDrive has all.
-    Source: COL-019, COL-027.
+    the epochs, it gets the latest. What goes wrong is said once and tried again. `publish(wait=True)` at the
+    end waits, makes up for what failed, and returns whether MyDrive has all. Source: COL-019, COL-027.
     """
     drive_folder = counterpart(folder)
     if drive_folder is None:

@@ -1,9 +1,8 @@
 """One file copied so that it arrives whole or not at all: in blocks, and read back from the disk at the end.
 
-The copy grows under a temporary name beside the target and gets its name when its sha256, read back, is that
-of what was read from the source. An error that passes costs a block; a copy that was killed begins anew.
-A source is a file (its path, or the descriptor of an open one), a folder, which becomes one zip archive, or
-bytes. Source: COL-025, COL-026.
+The copy grows under a temporary name and gets its own when its sha256, read back, is that of the source. An
+error that passes costs a block; a copy that was killed begins anew. A source is a file (its path, or an open
+one's descriptor), a folder, which becomes one zip archive, or bytes. Source: COL-025, COL-026.
 """
 
 import errno
@@ -139,10 +138,7 @@ def show_progress(what, size):
 
 
 def describe(source):
-    """What changes when the content of a source does: its bytes, its time (ns since 1970), its listing.
-
-    InputError for a folder without files.
-    """
+    """What changes when a source does: bytes, time (ns since 1970), listing; InputError for empty folders."""
     if isinstance(source, bytes):
         return {"bytes": len(source), "modified": 0}
     status = persist(lambda: os.stat(source), source)

@@ -4,7 +4,7 @@ import base64
 import html
 from functools import partial
 from itertools import count
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -23,16 +23,6 @@ from helpers.sampling.samplers import SAMPLERS
 FACTS = (*np.arange(1.0, 3.01, 0.05).round(2).tolist(), np.inf)  # IX-020: 1.25 to 1.8
 PICK_STDS = 5.0  # standard deviations that a picked point may lie off the mean along each axis
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-
-
-class Explorer(NamedTuple):
-    """A box of widgets; its controls by name, its two pictures, and the line that says what is wrong."""
-
-    box: widgets.VBox
-    controls: dict
-    picture: widgets.Image
-    sheet: widgets.Image
-    message: widgets.HTML
 
 
 def explore(
@@ -89,7 +79,10 @@ def draw_static(space, decoder, label, settings, sampler=None, samplers=SAMPLERS
 
 
 def build_explorer(space, decoder, label, settings, sampler=None, samplers=SAMPLERS, images=None):
-    """`Explorer` of a prepared space, its pictures drawn; each change of a control draws them anew."""
+    """Widgets in a `box`: `controls` by name, `picture`, `sheet`, and `message`, which says what is wrong.
+
+    The pictures of the prepared space are drawn; each change of a control draws them anew.
+    """
     paint, seeds = make_painter(space, decoder, label, images), count(1)
     picture = widgets.Image(value=paint(settings), format="jpeg")
     sheet, message = widgets.Image(format="jpeg"), widgets.HTML()
@@ -126,7 +119,8 @@ def build_explorer(space, decoder, label, settings, sampler=None, samplers=SAMPL
     controls["more"].on_click(partial(answer, show_sheet))
     parts = list(controls.values())
     columns = widgets.HBox([widgets.VBox(parts[:5]), widgets.VBox(parts[5:])])
-    return Explorer(widgets.VBox([columns, message, picture, sheet]), controls, picture, sheet, message)
+    box = widgets.VBox([columns, message, picture, sheet])
+    return SimpleNamespace(box=box, controls=controls, picture=picture, sheet=sheet, message=message)
 
 
 def make_controls(space, settings, sampler, samplers):

@@ -185,9 +185,8 @@ def measure_footprints(variants, steps, precision):
     """Train a `VariationalAutoencoder` per variant for `steps` steps on noise, each in its own process.
 
     `variants`: dicts of batch_size and of the network's options. Returns for each a dict in bytes: weights,
-    optimizer, activations (outputs of all layers for one batch, counted), peak_ram (largest resident memory
-    beyond what the process held before the network), peak_vram (None without a GPU); and seconds_per_step
-    (median; the first step, which compiles, is left out).
+    optimizer, activations (outputs of all layers for one batch), peak_ram (beyond what the process held
+    before), peak_vram (None without a GPU); and seconds_per_step (median, without the first).
     """
     tasks = [{"steps": steps, "precision": precision, **each} for each in variants]
     return measure_apart(_measure_footprint, tasks, backend.start_backend)
@@ -228,8 +227,7 @@ def measure_apart(function, tasks, prepare=None):
     """Results of a function of a module for each of `tasks`, dicts of its arguments, each in its own process.
 
     `prepare()`, another function of a module, is called there first. Where the system can fork, the module is
-    imported once for all of them, by a process in which nothing else happens. RuntimeError, with the reason,
-    when one fails.
+    imported once for all, by a process in which nothing else happens. RuntimeError when one fails.
     """
     forks, results = "forkserver" in get_all_start_methods(), []
     context = get_context("forkserver" if forks else "spawn")

@@ -1,9 +1,8 @@
 """The networks of the series, in Keras 3 for the backends tensorflow and jax.
 
-Loss convention of the whole project, stated here once: nats per image. Reconstruction is the sum
-over pixels of the channel mean of the binary cross-entropy, the KL loss `fact` times the divergence
-summed over the latent dimensions; both are averaged over the batch. The posts' "0.49 per pixel" is the
-reconstruction divided by 96 x 96 (XIII-018 to XIII-020).
+Loss convention of the whole project, stated here once: nats per image. Reconstruction is the sum over pixels
+of the channel mean of the binary cross-entropy, the KL loss `fact` times the divergence summed over z's
+dimensions; both are batch means. The posts' "0.49 per pixel": reconstruction / 96² (XIII-018 to XIII-020).
 """
 
 import inspect
@@ -41,9 +40,8 @@ def build_encoder(
 
     One Conv2D per entry of `filters`; `extra_dense` puts a Dense layer of that width between Flatten
     and the heads, `batch_norm` a BatchNormalization before ("after": behind) each convolution's
-    activation. `initializer` draws the convolutions' starting weights, `logvar_bias` is where logvar
-    starts. z, mu and logvar are float32 under every precision policy. Source: CII-016, XII-016,
-    XIII-009 to XIII-011.
+    activation. `initializer` draws the convolutions' weights, `logvar_bias` is where logvar starts. z, mu
+    and logvar are float32 under every precision policy. Source: CII-016, XII-016, XIII-009 to XIII-011.
     """
     x = images = keras.Input(IMAGE_SHAPE, name="images")
     for number, width in enumerate(filters, start=1):
@@ -178,9 +176,8 @@ class VariationalAutoencoder(Network):
     `fact` is the weight of the KL loss, `epsilon_clip` the largest |epsilon| (None: any), `noise_seed` the
     seed of epsilon (None: drawn). The other options are those of `build_encoder`, with batch_norm=True; the
     decoder shares filters, strides and activation, and has no batch normalisation, as in post XII. Assigning
-    0 to `vae.epsilon_factor` switches the noise off: z is mu. Logs total_loss, reco_loss and kl_loss in nats
-    per image; beside them batch means of logvar, of its largest component and of mu's radius.
-    Source: XII-018 to XII-020, XIII-046, 062, 067, 068.
+    0 to `vae.epsilon_factor` switches the noise off: z is mu. Logs losses in nats per image; batch means of
+    logvar, of its largest component, of mu's radius. Source: XII-018 to XII-020, XIII-046, 062, 067, 068.
     """
 
     DEFAULTS = _defaults(build_encoder) | {"variational": True, "batch_norm": True}
@@ -221,10 +218,9 @@ class VariationalAutoencoder(Network):
 
 
 class AttributeClassifier(Network):
-    """Convolutional network that tells CelebA's attributes of an image; `.features` is its last hidden layer.
+    """Convolutional network that tells CelebA's attributes of an image.
 
-    Trained on the attributes, it has learned what matters in a face: distances between its features
-    (128) judge images better than distances between pixels.
+    Distances between its `.features` (128), the last hidden layer, judge images better than those of pixels.
     """
 
     DEFAULTS: ClassVar = {"attributes": 40}

@@ -64,16 +64,16 @@ def fit(model, train, valid, epochs, folder, learning_rate, publish=None):
     """Train `model` on `train` (ImageBatches) up to `epochs` epochs; return the log, a list of rows.
 
     After each epoch the state goes into `folder`: weights with optimizer first, then state.json that names
-    them. Killed at whatever moment, the next call goes on after the last whole epoch, at the precision of its
-    machine; a finished training is loaded. A folder that holds another training (other data, options, seed,
-    ...) is set aside under a dated name, and taken back when its settings come back. While another process
-    trains in `folder`, this one waits. Rows: epoch, total_loss and val_total_loss (nats per image), seconds,
+    them. After a kill the next call goes on after the last whole epoch, at the precision of its machine; a
+    finished training is loaded. A folder that holds another training (other data, options, seed, ...) is set
+    aside under a dated name, and taken back when its settings come back. While another process trains in
+    `folder`, this one waits. Rows: epoch, total_loss and val_total_loss (nats per image), seconds,
     images_per_second, peak_rss_gigabytes. Raises TrainingDiverged when the loss is no longer a number,
-    InputError where what the folder holds is damaged or the disk is full. `publish()` is called after each
-    epoch that is kept, `publish(wait=True)` when training ends or is interrupted.
+    InputError where the folder is damaged or the disk full. `publish()` is called after each epoch,
+    `publish(wait=True)` when training ends or is interrupted.
 
-    Keras' BackupAndRestore is not used: it writes weights and epoch number one after the other, so
-    that a kill in between repeats an epoch on weights that have seen it already.
+    Keras' BackupAndRestore is not used: it writes weights and epoch number one after the other, and a kill in
+    between repeats an epoch on weights that have seen it.
     """
     folder, report, publish = Path(folder), LiveReport(), publish or (lambda wait=False: None)
     waiting = f"Another process trains in {shown_path(folder)}; this one waits for its end."

@@ -69,10 +69,8 @@ def start_backend():
 
     Call it before keras is imported: TensorFlow otherwise claims nearly all VRAM at its first use. By itself
     it takes Intel's oneDNN for convolutions only where the processor has AVX512-VNNI or newer instructions;
-    on others training is two to four times as fast with it.
-
-    Settings of keras.json that the numbers rely on do not hold; a line says so. InputError for a backend that
-    is not installed or that the networks do not know, and for a keras.json that Keras does not take.
+    on others training is two to four times as fast with it. Settings of keras.json that the numbers rely on
+    do not hold, which is said. InputError for a backend or a keras.json that cannot be taken.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -104,9 +102,8 @@ def start_backend():
 def forget_gradients():
     """Have TensorFlow drop the gradients that it has registered for each training step that it traced.
 
-    Each holds the graph of its step, and so all variables of the network, and TensorFlow itself never drops
-    one: a network that was trained and dropped keeps its memory for good (issue 80895 of tensorflow, open in
-    2026). Steps that are traced go on working. Does nothing without TensorFlow, or where it has no such list.
+    Each holds the graph of its step, and so all variables of the network, and TensorFlow never drops one: a
+    network keeps its memory for good (issue 80895 of tensorflow, open in 2026). Traced steps go on working.
     """
     if "tensorflow" not in sys.modules:
         return

@@ -147,8 +147,7 @@ def free():
     """Give back what nothing refers to any more: dict of STEPS' names, bytes of RAM that each gave back.
 
     Delete what you no longer need first (`del model`); a notebook's `Out` and `_` refer to results as well.
-    Keras would drop the dtype policy with its state, and train in float32 from then on; it is kept. Source:
-    COL-020, COL-031, COL-032.
+    Keras would drop the dtype policy with its state; it is kept. Source: COL-020, COL-031, COL-032.
     """
     held = [resident_bytes()]
     for step in STEPS.values():

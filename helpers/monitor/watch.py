@@ -52,8 +52,8 @@ class Stage(NamedTuple):
 class MemoryWatch:
     """Reads the memory in a thread of its own, keeps the readings, and guards the limit within stages.
 
-    In a notebook each cell is a stage, and one that passes the limit is stopped with MemoryLimitReached. A
-    process has one watch: a new one stops the former. `limit` in bytes, None: `default_limit`.
+    In a notebook each cell is a stage; one that passes the limit is stopped with MemoryLimitReached. A new
+    watch stops the former. `limit` in bytes, None: `default_limit`.
     """
 
     current = None
@@ -166,10 +166,9 @@ def default_limit():
 class MemoryGuard:
     """Stops the main thread, between `enter` and `leave`, when the process holds more than `limit` bytes.
 
-    Made in the main thread, with `check` called often from another one. Memory that grows step by step ends
-    in MemoryLimitReached at the next line of Python. A single allocation far beyond the limit is refused at
-    once by Linux, with MemoryError. Linux' limit alone would not do: TensorFlow, refused memory, ends the
-    kernel (bad_alloc, segmentation fault), so that a training that grows has to be stopped before.
+    Made in the main thread, with `check` called often from another one. Memory that grows ends in
+    MemoryLimitReached at the next line of Python. A single allocation far beyond the limit is refused by
+    Linux, with MemoryError; that alone would not do: TensorFlow, refused memory, ends the kernel.
     """
 
     def __init__(self, limit):
