@@ -62,7 +62,7 @@ notebooks: setup
 colab-zip: setup
 	$(RUN) -m tools.colab_zip
 
-# Notebooks by number, 00 for colab_setup: make colab-test NOTEBOOKS="00 04". It runs them on Colab's versions.
+# Notebooks by number, setup for colab_setup: make colab-test NOTEBOOKS="setup 04". It runs them on Colab's versions.
 colab-test: setup
 	$(RUN) -m tools.colab_twin $(NOTEBOOKS)
 

@@ -63,7 +63,7 @@ def test_versions_that_pip_refuses_are_left_open_one_by_one(monkeypatch, capsys,
 
 
 def test_notebooks_are_chosen_by_number():
-    assert [path.name for path in colab_twin.choose_notebooks(["04", "00"])] == [
+    assert [path.name for path in colab_twin.choose_notebooks(["04", "setup"])] == [
         "colab_setup.ipynb",
         "04_densities_and_radius.ipynb",
     ]

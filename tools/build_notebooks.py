@@ -16,18 +16,18 @@ from tools import generated_cells
 from tools.execution import execute_notebook
 
 README_PICTURE = "notebooks/figures/reconstructions.jpg"
-SETUP_NUMBER = "00"  # stands for colab_setup.ipynb
+SETUP_NAME = "setup"  # stands for colab_setup.ipynb among the numbers
 BOOTSTRAP = generated_cells.bootstrap(generated_cells.read_repository())
 
 
 def build_all(numbers=(), cells_only=False):
     """Write generated cells into all notebooks, or those of these numbers, and execute them in place.
 
-    With `cells_only` nothing is executed. Without `numbers`, or with SETUP_NUMBER, the set-up notebook is
+    With `cells_only` nothing is executed. Without `numbers`, or with SETUP_NAME, the set-up notebook is
     built as well.
     """
     paths = list_notebooks()
-    if not numbers or SETUP_NUMBER in numbers:
+    if not numbers or SETUP_NAME in numbers:
         write_setup_cells()
         if not cells_only:
             setup = project_root() / generated_cells.SETUP_NOTEBOOK
@@ -75,7 +75,7 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "numbers", nargs="*", help="numbers of notebooks, such as 01 04; 00: colab_setup; default: all"
+        "numbers", nargs="*", help="numbers of notebooks, such as 01 04; setup: colab_setup; default: all"
     )
     parser.add_argument(
         "--cells-only", action="store_true", help="write the generated cells, execute nothing"

@@ -27,7 +27,7 @@ from nbclient.exceptions import CellExecutionError
 from helpers.colab import ARCHIVE
 from helpers.drive.results import PROJECT
 from helpers.files import InputError, project_root
-from tools.build_notebooks import SETUP_NUMBER, list_notebooks
+from tools.build_notebooks import SETUP_NAME, list_notebooks
 from tools.colab_packages import (
     compare_packages,
     find_constraints,
@@ -140,8 +140,8 @@ def check_way(way, paths, python, before, faults, folder):
 
 
 def choose_notebooks(numbers):
-    """Paths of colab_setup.ipynb and all notebooks, or of those with these numbers (00: colab_setup)."""
-    paths = {SETUP_NUMBER: project_root() / SETUP_NOTEBOOK}
+    """Paths of colab_setup.ipynb and all notebooks, or of those with these numbers (setup: colab_setup)."""
+    paths = {SETUP_NAME: project_root() / SETUP_NOTEBOOK}
     paths |= {path.name[:2]: path for path in list_notebooks()}
     unknown = [number for number in numbers if number not in paths]
     if unknown:
@@ -154,7 +154,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("numbers", nargs="*", help="notebooks, such as 00 (colab_setup) 04; default: all")
+    parser.add_argument("numbers", nargs="*", help="notebooks, such as 04; setup: colab_setup; default: all")
     parser.add_argument("--way", choices=WAYS, action="append", help="default: both")
     parser.add_argument("--prepare", action="store_true", help="install the twin's packages, run nothing")
     parser.add_argument("--faults", default="0.01 0.001", help="share of calls that fail, seconds of each")

@@ -16,6 +16,7 @@ from helpers.figures.curves import (
     plot_curves,
     plot_distributions,
     plot_errors,
+    plot_hourglass,
     plot_loss,
     plot_memory,
     plot_parameters,

@@ -18,6 +18,7 @@ LAYERS = {  # of the parts of a network: key of COLOURS, and the beginning of it
     "Dense → first maps": "dense",
 }
 INTERVALS = 40  # of each histogram
+BOX_GAP = 9  # between the layers of a network, in pixels of its maps
 BEYOND = 1.2  # times the data's largest value: as far as histograms reach
 QUANTILES = (0.05, 0.95)  # of surrogates, between which their bars and bands reach
 
@@ -137,6 +138,25 @@ def plot_parameters(networks, title):
 
 def _count_part(network, prefix):
     return sum(layer.count_params() for layer in network.layers if layer.name.startswith(prefix))
+
+
+def plot_hourglass(encoder, decoder, title):
+    """What flows through two networks of Keras: a box per layer, as high as its maps, wider for more maps.
+
+    What stands between maps and z, a single row of numbers, is left out.
+    """
+    figure, axis = make_axis(title, "", "", size=(11, 3.4))
+    shapes = [encoder.input_shape, *(layer.output.shape for layer in (*encoder.layers, *decoder.layers))]
+    shapes = [shape[1:] for shape in shapes if len(shape) == 4 or shape == encoder.output_shape]
+    heights = [shape[0] if len(shape) == 3 else 4 for shape in shapes]
+    widths = np.array([2 * np.log2(shape[-1]) + 1 for shape in shapes])
+    centres = np.cumsum(widths + BOX_GAP) - widths / 2
+    axis.bar(centres, heights, widths, bottom=np.negative(heights) / 2, color=colour_of("convolutions"))
+    for centre, height, shape in zip(centres, heights, shapes, strict=True):
+        axis.text(centre, -height / 2 - 3, "×".join(map(str, shape)), ha="center", va="top", fontsize=9)
+    axis.set_ylim(-62, 50)
+    axis.axis("off")
+    return figure
 
 
 def plot_bars(values_by_label, title, xlabel, reference=None):

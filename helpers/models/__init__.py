@@ -30,6 +30,7 @@ from helpers.models.networks import (
     build_decoder,
     build_encoder,
     draw_z,
+    kl_divergence,
     reconstruction_loss,
 )
 from helpers.models.training import choose_precision, load_model
