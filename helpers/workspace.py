@@ -116,7 +116,7 @@ class Profile:
     probes: int = 9  # short trainings at most that are compared in one picture; posts: single runs
     classifier_epochs: int = 6  # passes for the classifier whose features judge images; not in the posts
     timed_steps: int = 12  # training steps whose time and memory are measured; posts: whole epochs
-    generated_images: int = 1500  # images drawn to judge a network by; posts: a few, by eye
+    generated_images: int = 3000  # images drawn to judge a network by, if as many are held out; posts: a few
     surrogates: int = 100  # clouds of noise that a statistic of the z-points is compared with; posts: none
     # points of t-SNE maps, as far as data reach; posts: 20, 80, 140, 165 thousand
     map_sizes: tuple[int, ...] = (1_500, 6_000, 20_000, 80_000, 140_000, 165_000)

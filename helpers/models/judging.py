@@ -181,9 +181,9 @@ def judge_images(standard, images, repeats=REPEATS):
     return Judgement(images[:SHOWN].copy(), found, frechet_limit(features, standard.test))
 
 
-def judge_decoded(standard, decoder, z):
+def judge_decoded(standard, decoder, z, repeats=REPEATS):
     """`judge_images` of z-vectors (n, d) of another network, by its decoder."""
-    return judge_images(standard, predict(decoder, z))
+    return judge_images(standard, predict(decoder, z), repeats)
 
 
 def load_inception(weights="imagenet"):
