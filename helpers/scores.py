@@ -63,15 +63,6 @@ def _of_parts(statistic, arrays, parts, repeats):
     return np.array(values, dtype=np.float64)
 
 
-@asks(z_again="n d", z="n d")
-def relative_error(z_again, z):
-    """|z' − z| / |z| per point (n,): how far encoding a decoded point leads away from it (CII-006)."""
-    lengths = np.linalg.norm(z, axis=1)
-    if not lengths.all():
-        raise InputError("A z-point at the origin has no relative error; leave it out.")
-    return np.linalg.norm(z_again - z, axis=1) / lengths
-
-
 @asks(images="n h w c", reconstructions="n h w c", mean_image="h w c")
 def explained_variance_share(images, reconstructions, mean_image):
     """Share of the images' variance about `mean_image` that reconstructions explain (1: all, 0: none).

@@ -290,7 +290,6 @@ CALLS = {
     ),
     ellipses.coverage: ([PLANE], lambda y: ellipses.coverage(y, [0, 0], np.eye(2), 2)),
     ellipses.pair_coverages: ([CLOUD], lambda z: ellipses.pair_coverages(z, [1, 2])),
-    scores.relative_error: ([CLOUD, CLOUD], scores.relative_error),
     scores.explained_variance_share: ([IMAGES, IMAGES, IMAGES[1:]], scores.explained_variance_share),
     scores.image_difference: ([IMAGES, IMAGES], scores.image_difference),
     scores.shrink_images: ([IMAGES], scores.shrink_images),
