@@ -69,21 +69,17 @@ def spread_points(places):
             "others; leave those out."
         )
     whole = np.floor(places).astype(np.int64)
-    first, second = spline_weights(places - whole).swapaxes(0, 1)
+    t = places - whole
+    s = 1 - t
+    # Cubic B-splines of the bins at −1, 0, 1 and 2, along both axes.
+    splines = [s * s * s / 6, 2 / 3 - t * t * (1 - t / 2), 2 / 3 - s * s * (1 - s / 2), t * t * t / 6]
+    first, second = np.stack(splines, axis=1)
     corner = (whole[0] - 1) * shape[1] + whole[1] - 1
     counts = np.zeros(shape[0] * shape[1])
     for row, column in np.ndindex(4, 4):
         weights = first[row] * second[column]
         counts += np.bincount(corner + (row * shape[1] + column), weights, minlength=len(counts))
     return counts.reshape(shape)
-
-
-def spline_weights(t):
-    """Cubic B-spline weights (4, ...) of the bins at −1, 0, 1 and 2 for places t (...) between 0 and 1."""
-    s, weights = 1 - t, np.empty((4, *t.shape))
-    weights[0], weights[3] = s * s * s / 6, t * t * t / 6
-    weights[1], weights[2] = 2 / 3 - t * t * (1 - t / 2), 2 / 3 - s * s * (1 - s / 2)
-    return weights
 
 
 def smooth_counts(counts):

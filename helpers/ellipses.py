@@ -103,11 +103,10 @@ def pair_coverages(z, n_stds):
     """Confidence ellipses of all pairs of components of z (n, d), and the shares of points inside them.
 
     n_stds (k,) are multiples of the standard deviation. Returns `PairCoverages` of p pairs first < second,
-    32,640 for 256 components: their numbers and Pearson's rho, each (p,), half-axes (p, 2) of the 1-sigma
-    ellipse with the longer first, its angle (p,) in degrees as in `Ellipse`, coverage (p, k). Means and
-    covariances are those of z, in float64; distances are compared in float32, which moves a share by less
-    than 1e-4 up to |rho| = 0.999. Raises InputError where a component is constant or a pair lies on a line.
-    For VIII-044 to VIII-046, IX-013.
+    32,640 for 256 components: their numbers and Pearson's rho, each (p,), half-axes (p, 2) and angle (p,) of
+    the 1-sigma ellipse as in `Ellipse`, coverage (p, k). Means and covariances are those of z, in float64;
+    distances are compared in float32, which moves a share by less than 1e-4 up to |rho| = 0.999. InputError
+    where a component is constant or a pair lies on a line. For VIII-044 to VIII-046, IX-013.
     """
     mean, sigma, rho = pearson_matrix(z)
     first, second = np.triu_indices(len(mean), 1)

@@ -334,7 +334,7 @@ LEFT_OUT = """
     gaussian half_width broad_components off_centre_components independent_survivors start_map describe
     maximum_norm measure_statistics radial_features kurtosis_from_spread scale_gain block_scale_gain
     straighten match_moments draw_noise compare_with_surrogates plant_filaments plant_network
-    plant_clusters spread_points spline_weights smooth_counts
+    plant_clusters spread_points smooth_counts
     compare_plane widening contour_alignment axes_angle pairs_among ellipse_axes unit_vectors circle
     ellipse_outline relative_radius expected_coverage count_inside repeat score combine image_traits
     draw_mixture draw_bootstrap fit_components shrink draw_standard_normal draw_uniform draw_gaussian

@@ -32,9 +32,8 @@ def embed_tsne(points, perplexity=30, early_exaggeration=12, seed=1, iterations=
 
     The first quarter of the iterations exaggerates. `report`, if given, is called with about (iteration,
     iterations). The same seed gives the same map on one machine. At 256 dimensions exact neighbours are found
-    faster than approximate ones up to some ten thousand points. Raises InputError where there are too few
-    points for the perplexity. Source: XIII-033, XIII-034; van der Maaten and Hinton 2008, Linderman et al.
-    2019 (FFT), Poličar et al. 2024 (openTSNE).
+    faster than approximate ones up to some ten thousand points. InputError where these are too few for the
+    perplexity. Source: XIII-033, XIII-034; van der Maaten, Hinton 2008, Linderman et al. 2019, Poličar 2024.
     """
     import openTSNE  # here, as it takes seconds
 

@@ -191,9 +191,8 @@ def largest_empty_circles(points2d, half_side, count, centre=(0, 0)):
     corners = Voronoi(points2d).vertices
     corners = corners[maximum_norm(corners, centre) <= half_side]
     radii = cKDTree(points2d).query(corners)[0]
-    order = np.argsort(-radii, kind="stable")
     chosen = []
-    for candidate in order:
+    for candidate in np.argsort(-radii, kind="stable"):
         if len(chosen) == count:
             break
         gaps = np.linalg.norm(corners[chosen] - corners[candidate], axis=1)

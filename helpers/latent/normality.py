@@ -60,11 +60,9 @@ def joint_test(z, n_surrogates, rng, surrogate=matched_surrogate):
     comparisons = [compare_values(column[0], column[1:]) for column in values.T]
     deviations = np.abs(values - values.mean(axis=0)) / np.maximum(values.std(axis=0), SMALLEST)
     joint = deviations[:, : len(JOINT)]
-    return NormalityTest(
-        comparisons=dict(zip(JOINT + MARGINAL, comparisons, strict=True)),
-        p_value=float((joint.max(axis=1) >= joint[0].max()).mean()),
-        largest=JOINT[joint[0].argmax()],
-    )
+    p_value = float((joint.max(axis=1) >= joint[0].max()).mean())
+    by_name = dict(zip(JOINT + MARGINAL, comparisons, strict=True))
+    return NormalityTest(by_name, p_value, JOINT[joint[0].argmax()])
 
 
 def measure_statistics(points, reference, rng):
@@ -116,9 +114,8 @@ def spread_ratio(squares, dimensions):
 def held_out_squares(z, held_out):
     """Squared Mahalanobis distances (m,) of held-out points (m, d) by mean and covariance of z (n, d).
 
-    Points from which the covariance is estimated lie too close to the mean; others too far out, on average by
-    a factor that is divided out: the mean is r for normal points in r directions. Source: Hotelling 1931
-    (T²). Raises InputError unless n > d + 2.
+    Points from which the covariance is estimated lie too close to the mean; others too far out, by a factor
+    that is divided out: their mean is r if normal. Source: Hotelling 1931. InputError unless n > d + 2.
     """
     n, d = z.shape
     if n <= d + 2:

@@ -47,9 +47,8 @@ def trimmed_surrogate(core, n, rng, fact):
 
     The surrogate of a `core` that `trim_outliers` has left: normal noise with the core's mean and covariance
     is trimmed by the same rule, with Gaussians fitted to the noise itself; what is left gets exactly the
-    core's mean and covariance, as in `matched_surrogate`. That trimming makes all variances smaller by the
-    same few percent matters to no statistic without units. Raises InputError where hardly any point would be
-    left. Source: IX-018, IX-081.
+    core's mean and covariance, as in `matched_surrogate`. That trimming makes all variances smaller matters
+    to no statistic without units. InputError where hardly any point would be left. Source: IX-018, IX-081.
     """
     share = independent_survivors(1, core.shape[1], fact)
     if share < SMALLEST_SHARE:

@@ -11,8 +11,7 @@ SMALLEST_SINE = 1e-6  # of the angle between two directions: below, no single ar
 @asks(start="d or m d", end="d or m d", shares="m")
 def interpolate_linear(start, end, shares):
     """Points (m, d), float32, at `shares` (m,) of the line between points (d,) or (m, d). XIII-105."""
-    shares = np.asarray(shares)[:, None]
-    return ((1 - shares) * start + shares * end).astype(np.float32)
+    return ((1 - shares[:, None]) * start + shares[:, None] * end).astype(np.float32)
 
 
 @asks(start="d or m d", end="d or m d", shares="m")
@@ -23,13 +22,13 @@ def interpolate_spherical(start, end, shares, centre=0.0):
     through the emptier middle as a straight one does. With arrays (m, d) each row has a way of its own.
     InputError for ends on opposite sides of the centre, or at it. Source: Shoemake 1985, White 2016.
     """
-    offsets = [np.asarray(point, dtype=np.float64) - centre for point in (start, end)]
+    offsets = [point.astype(np.float64) - centre for point in (start, end)]
     lengths = [np.linalg.norm(offset, axis=-1, keepdims=True) for offset in offsets]
     if min(length.min() for length in lengths) == 0:
         raise InputError("An arc cannot begin or end at its centre; choose another centre.")
     first, last = (offset / length for offset, length in zip(offsets, lengths, strict=True))
     cosine = np.sum(first * last, axis=-1, keepdims=True).clip(-1, 1)
-    angle, shares = np.arccos(cosine), np.asarray(shares)[:, None]
+    angle, shares = np.arccos(cosine), shares[:, None]
     if np.any(np.pi - angle < SMALLEST_SINE):
         raise InputError("Two opposite points have no arc between them; choose another centre.")
     # Below the smallest angle the arc is a straight line, and sin(share · angle) / sin(angle) its share.
@@ -50,14 +49,14 @@ def line_in_plane(start, plane, ends, shares, pca=None):
     directions = np.eye(len(start))[list(plane)] if pca is None else pca.components[list(plane)]
     origin = np.zeros(len(start)) if pca is None else pca.mean
     first, last = np.asarray(ends, dtype=np.float64)
-    positions = first + np.multiply.outer(np.asarray(shares), last - first)
+    positions = first + np.multiply.outer(shares, last - first)
     return (start + (positions - (start - origin) @ directions.T) @ directions).astype(np.float32)
 
 
 @asks(start="d", direction="d", lengths="m")
 def steps_along(start, direction, lengths):
     """Points (m, d), float32: `start` (d,) moved by `lengths` (m,) times the vector `direction` (d,)."""
-    return (start + np.multiply.outer(np.asarray(lengths), direction)).astype(np.float32)
+    return (start + np.multiply.outer(lengths, direction)).astype(np.float32)
 
 
 @asks(start="d", lengths="m")
