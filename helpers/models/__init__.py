@@ -1,14 +1,6 @@
 """Networks of the series, their batches, training, encoding and what they cost."""
 
-from helpers.models.costs import (
-    format_trials,
-    measure_answers,
-    measure_calls,
-    measure_footprints,
-    measure_images,
-    measure_networks,
-    write_noise_images,
-)
+from helpers.models.costs import measure_footprints, measure_ways, write_noise_images
 from helpers.models.encoding import encode_variational, float32_copy, predict
 from helpers.models.images import SPLITS, ImageBatches, attribute_names, load_attributes, load_images
 from helpers.models.judging import (

@@ -72,7 +72,7 @@ def predict(network, inputs):
 
     Batch by batch into an array of numpy's. Keras' own predict makes one tensor of all inputs and one of all
     outputs, and TensorFlow on a CPU never gives back the memory of the largest tensors it had: 4,000 decoded
-    images, 0.44 GB, take 1.42 GB with it and 0.47 GB here (`costs.measure_answers`).
+    images, 0.44 GB, take 1.42 GB with it and 0.47 GB here (`colab_setup.ipynb` measures it).
     """
     outputs = None
     for start in range(0, len(inputs), PREDICTED_AT_ONCE):
