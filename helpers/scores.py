@@ -12,7 +12,7 @@ from helpers.files import InputError
 from helpers.latent.pieces import asks
 
 SEED = 1  # of all divisions: images that are compared with each other are divided alike
-REPEATS = 8  # random divisions behind each spread
+REPEATS = 8  # random divisions into parts
 PARTS = (1, 2, 3)  # equal parts in which images are compared, to see how their number matters
 NEIGHBOURS = 5  # of a real image, as far as its ball reaches; Naeem et al. 2020 take 5
 POOL = 6  # pixels of a side that become one in a thumbnail: 16 by 16 are left of 96 by 96
@@ -21,36 +21,10 @@ TRAITS = ("brightness", "contrast", "border contrast", "distance to the mean ima
 Repeated = namedtuple("Repeated", "mean deviation values")  # of one draw; the mean errs by deviation / √s
 
 
-class Score(namedtuple("Score", "value halves")):
-    """A figure, and what it is on random halves of the images, float64 (k,)."""
-
-    @property
-    def spread(self):
-        """Standard error of the value.
-
-        That halves drawn without replacement vary as much as the whole would is the delete-half jackknife
-        (Shao and Wu 1989); unlike the bootstrap it repeats no image, which a distance would notice.
-        """
-        return float(np.std(self.halves))
-
-
 def repeat(rows):
     """`Repeated` by name, over the seeds, of at least 2 `rows`, dicts of the same names → numbers."""
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return {name: Repeated(float(x.mean()), float(x.std(ddof=1)), x) for name, x in columns.items()}
-
-
-def score(statistic, *arrays, repeats=REPEATS):
-    """`Score` of statistic(*arrays), a number; the rows of each array are divided by chance."""
-    return Score(float(statistic(*arrays)), _of_parts(statistic, arrays, 2, repeats))
-
-
-def combine(operation, score, other):
-    """Difference, ratio, ... of two scores of one kind with equally many images: `Score`.
-
-    By an `operation` such as `np.subtract`; what chance did to a common reference drops out of the spread.
-    """
-    return Score(float(operation(score.value, other.value)), operation(score.halves, other.halves))
 
 
 def _of_parts(statistic, arrays, parts, repeats):
@@ -132,44 +106,29 @@ def frechet_limit(features, reference, repeats=REPEATS):
 
 
 @asks(features="n d", reference=f"m>={NEIGHBOURS + 1} d")
-def neighbour_density(features, reference):
-    """How densely generated images lie among the real ones: 1 for as densely as these, 0 for elsewhere.
+def density_and_coverage(features, reference):
+    """How densely generated images lie among real ones, and what share of these have one near: two numbers.
 
     Each real image has a ball that reaches to its fifth nearest real neighbour. The density is the mean
-    number of balls that a generated image lies in, over five. Needs n·m memory. Source: Naeem et al. 2020.
+    number of balls that a generated image lies in, over five: 1 for as densely as the real ones, 0 for
+    elsewhere. The coverage is the share of balls that hold a generated image: about 0.97 for equally many
+    real images, since a ball is empty with probability 1/2⁵. Needs n·m memory. Source: Naeem et al. 2020.
     """
-    return float(_in_balls(features, reference).sum() / (NEIGHBOURS * len(features)))
-
-
-@asks(features="n d", reference=f"m>={NEIGHBOURS + 1} d")
-def neighbour_coverage(features, reference):
-    """Share of real images whose ball, as in `neighbour_density`, holds a generated image.
-
-    About 0.97 for equally many real images: a ball is empty with probability 1/2⁵. Source: Naeem et al. 2020.
-    """
-    return float(_in_balls(features, reference).any(axis=1).mean())
-
-
-def _in_balls(features, reference):
-    """Mask (m, n): which of the features (n, d) lie in the ball of each reference (m, d)."""
     between = pairwise_distances(reference)
     radii = np.partition(between, NEIGHBOURS, axis=1)[:, NEIGHBOURS]  # the nearest of all is itself
-    return pairwise_distances(reference, features) < radii[:, None]
+    inside = pairwise_distances(reference, features) < radii[:, None]
+    return float(inside.sum() / (NEIGHBOURS * len(features))), float(inside.any(axis=1).mean())
 
 
 @asks(distances="n>=2", held_out="m>=2")
 def score_newness(distances, held_out):
-    """How far draws lie from the nearest training example, held-out ones being 1: `Score`.
+    """How far draws lie from the nearest training example, held-out ones being 1, by medians.
 
-    By medians of `nearest_distances`, (n,) and (m,). Below 1: copies. Above: where no example lies.
+    Of `nearest_distances`, (n,) and (m,). Below 1: copies. Above: where no example lies.
     """
-
-    def compare(drawn, real):
-        if not (middle := np.median(real)):
-            raise InputError("Half of the held-out images are training examples too; take others.")
-        return np.median(drawn) / middle
-
-    return score(compare, distances, held_out)
+    if not (middle := np.median(held_out)):
+        raise InputError("Half of the held-out images are training examples too; take others.")
+    return float(np.median(distances) / middle)
 
 
 def image_traits(batches):

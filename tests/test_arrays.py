@@ -295,8 +295,7 @@ CALLS = {
     scores.shrink_images: ([IMAGES], scores.shrink_images),
     scores.frechet_distance: ([CLOUD, CLOUD], scores.frechet_distance),
     scores.frechet_limit: ([CLOUD, CLOUD], scores.frechet_limit),
-    scores.neighbour_density: ([CLOUD, CLOUD], scores.neighbour_density),
-    scores.neighbour_coverage: ([CLOUD, CLOUD], scores.neighbour_coverage),
+    scores.density_and_coverage: ([CLOUD, CLOUD], scores.density_and_coverage),
     scores.score_newness: ([VALUES, VALUES], scores.score_newness),
     scores.measure_traits: ([IMAGES, IMAGES[1:]], scores.measure_traits),
     scores.mirror_correlations: ([IMAGES], scores.mirror_correlations),
@@ -336,7 +335,7 @@ LEFT_OUT = """
     straighten match_moments draw_noise compare_with_surrogates plant_filaments plant_network
     plant_clusters spread_points smooth_counts
     compare_plane widening contour_alignment axes_angle pairs_among ellipse_axes unit_vectors circle
-    ellipse_outline relative_radius expected_coverage count_inside repeat score combine image_traits
+    ellipse_outline relative_radius expected_coverage count_inside repeat image_traits
     draw_mixture draw_bootstrap fit_components shrink draw_standard_normal draw_uniform draw_gaussian
     draw_elliptical draw_truncated draw_in_ellipses normal_share_inside order_cloud count_left
     require_plane cut_cloud share_within centre_and_spread place_in_plane point_of_plane picked_distance

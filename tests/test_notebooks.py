@@ -14,6 +14,7 @@ from helpers import posts
 from helpers.files import project_root
 from helpers.sampling.samplers import SAMPLERS
 from tools import build_notebooks
+from tools.execution import execute_notebook
 
 NOTEBOOKS = build_notebooks.list_notebooks()
 LONGEST_CELL_LINES = 20
@@ -64,6 +65,7 @@ FIGURES_OF_MERIT = (
     "nearest image",
 )
 FIGURES = {
+    "00_a_latent_space_one_can_see": 10,
     "01_train_autoencoder": 7,
     "02_vae_extra_dense_layer": 4,
     "03_tiny_kl_vae": 7,
@@ -295,6 +297,8 @@ def test_a_notebook_shows_its_figures_and_a_verdict_on_every_row(smoke_results, 
     outputs = [out for cell in read(smoke_results / f"{stem}.ipynb").cells for out in cell.get("outputs", [])]
     pictures = [{"image/png", "image/jpeg"} & out.get("data", {}).keys() for out in outputs]
     assert sum(map(len, pictures)) == FIGURES[stem]
+    if stem.startswith("00"):  # it is about no statement of the posts
+        return
     tables = [
         out.data["text/html"]
         for out in outputs
@@ -306,6 +310,25 @@ def test_a_notebook_shows_its_figures_and_a_verdict_on_every_row(smoke_results, 
         assert verdict, line
         if int(line[line.index("-") + 1 :][:3]) not in (51, 52, 53, 54):  # need more epochs than smoke has
             assert verdict != f"see notebook {stem[:2]}", line
+
+
+WITH_SOLUTIONS = [path for path in NOTEBOOKS if "<summary>Solution" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", WITH_SOLUTIONS, ids=lambda path: path.stem)
+def test_solutions_of_exercises_run(path, tmp_path):
+    notebook = read(path)
+    exercises = next(cell.source for cell in notebook.cells if cell.source.startswith("## Exercises"))
+    solutions = re.findall(r"```python\n(.*?)```", exercises, re.DOTALL)
+    assert len(solutions) == len(re.findall(r"^\d+\.", exercises, re.MULTILINE))
+    notebook.cells += [nbformat.v4.new_code_cell(solution) for solution in solutions]
+    copy = tmp_path / "notebooks" / path.name  # a copy that finds the project beside itself
+    copy.parent.mkdir()
+    nbformat.write(notebook, copy)
+    for room in ("helpers", "data_prep"):
+        (tmp_path / room).symlink_to(project_root() / room)
+    results = f"import os; os.environ['LATENT_FACES_RESULTS'] = {str(tmp_path / 'results')!r}"
+    execute_notebook(copy, {"PROFILE": "smoke"}, tmp_path / path.name, results)
 
 
 def test_unknown_profile_and_missing_data_get_one_sentence():

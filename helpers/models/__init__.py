@@ -8,7 +8,6 @@ from helpers.models.judging import (
     change_features,
     count_judged,
     judge,
-    judge_decoded,
     judge_images,
     judge_seeds,
     load_inception,

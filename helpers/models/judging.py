@@ -16,20 +16,16 @@ from helpers.models.networks import IMAGE_SHAPE
 from helpers.monitor.backend import dtype_policy
 from helpers.scores import (
     NEIGHBOURS,
-    REPEATS,
-    Score,
+    density_and_coverage,
     frechet_distance,
     frechet_limit,
     image_difference,
-    neighbour_coverage,
-    neighbour_density,
     repeat,
-    score,
     score_newness,
     shrink_images,
 )
 
-SHOWN = 8  # images of each draw that are kept for sheets
+SHOWN = 8  # images of each draw in a sheet
 IDEMPOTENT = 0.99  # of held-out images change no more, encoded and decoded again, than a face may (CII-006)
 SEEDS = range(1, 6)  # of draws: one draw of 1,500 may lie two standard deviations off
 THUMBNAIL_COMPONENTS = 64
@@ -58,21 +54,10 @@ class Standard(NamedTuple):
     threshold: float
 
 
-class Judgement(NamedTuple):
-    """The first images of a draw (8, height, width, 3), and its figures by name: `scores.Score`.
-
-    `limit` is its Fréchet distance with infinitely many images.
-    """
-
-    faces: np.ndarray
-    scores: dict[str, Score]
-    limit: float
-
-
 def count_judged(folder, at_most):
     """Number of images that all comparisons take: `at_most`, and no more than both held-out splits have.
 
-    Raises InputError where they have too few for scores of their halves.
+    Raises InputError where they have too few for the limits of halves.
     """
     n = min(at_most, *(len(rows_of_split(folder, split)) for split in ("test", "valid")))
     if n < FEWEST:
@@ -124,19 +109,19 @@ def change_features(standard, features, folder):
     return standard._replace(features=features, test=predict(features, load_images(folder, test)))
 
 
-def judge(standard, z, repeats=REPEATS, images=None):
-    """`Judgement` of the images that z-vectors (n, d) decode to; n as in the standard; `repeats` of `score`.
+def judge(standard, z, images=None):
+    """Figures by name of z-vectors (n, d) and the images they decode to, if not given; n as in the standard.
 
-    An image is idempotent if encoding and decoding it again changes it no more than 99 % of the
-    reconstructions. It is blind to variety: read it together with the coverage.
+    Those of `judge_images`, and two more. An image is idempotent if encoding and decoding it again changes it
+    no more than 99 % of the reconstructions. That is blind to variety: read it together with the coverage.
     """
     images = predict(standard.decoder, z) if images is None else images
-    found, drift = judge_images(standard, images, repeats), measure_drift(*standard[:2], images)
+    found, drift = judge_images(standard, images), measure_drift(*standard[:2], images)
     of_points = {
-        "share that is idempotent": score(np.mean, drift <= standard.threshold, repeats=repeats),
+        "share that is idempotent": float(np.mean(drift <= standard.threshold)),
         "nearest z": score_newness(nearest_distances(z, standard.train_z), standard.near_z),
     }
-    return found._replace(scores=found.scores | of_points)
+    return found | of_points
 
 
 def measure_drift(encoder, decoder, images):
@@ -147,7 +132,7 @@ def measure_drift(encoder, decoder, images):
 def judge_seeds(standard, draw, seeds=SEEDS, other=None):
     """What several draws are worth: the figures of `judge` by name, each `scores.Repeated` over the seeds.
 
-    `draw(n, rng)` gives z-vectors (n, d). Beside them: "limit", and "ratio" of the limits of draws and
+    `draw(n, rng)` gives z-vectors (n, d). Beside them the "ratio" of the limits of draws and
     reconstructions; "other ratio" by the features of the standard `other`. Networks, test images and z-points
     are the same for all seeds: what other ones would change comes on top.
     """
@@ -157,10 +142,9 @@ def judge_seeds(standard, draw, seeds=SEEDS, other=None):
     for seed in seeds:
         z = draw(len(rebuilt), np.random.default_rng(seed))
         images = predict(standard.decoder, z)
-        judged = judge(standard, z, 0, images)
-        values = {name: figure.value for name, figure in judged.scores.items()} | {"limit": judged.limit}
-        limits = {"ratio": judged.limit} | ({"other ratio": _limit(other, images)} if other else {})
-        rows.append(values | {name: limit / bases[name] for name, limit in limits.items()})
+        judged = judge(standard, z, images)
+        limits = {"ratio": judged["limit"]} | ({"other ratio": _limit(other, images)} if other else {})
+        rows.append(judged | {name: limit / bases[name] for name, limit in limits.items()})
     return repeat(rows)
 
 
@@ -168,22 +152,18 @@ def _limit(standard, images):
     return frechet_limit(predict(standard.features, images), standard.test)
 
 
-def judge_images(standard, images, repeats=REPEATS):
-    """`Judgement` of images (n, height, width, 3) that need not have been decoded."""
+def judge_images(standard, images):
+    """Figures by name of images (n, height, width, 3), decoded or real; "limit" is that of many images."""
     features = predict(standard.features, images)
     near = nearest_distances(shrink_images(images), standard.train_thumbnails)
-    found = {
-        "Fréchet distance": score(frechet_distance, features, standard.test, repeats=repeats),
-        "density": score(neighbour_density, features, standard.test, repeats=repeats),
-        "coverage": score(neighbour_coverage, features, standard.test, repeats=repeats),
+    density, coverage = density_and_coverage(features, standard.test)
+    return {
+        "Fréchet distance": frechet_distance(features, standard.test),
+        "density": density,
+        "coverage": coverage,
         "nearest image": score_newness(near, standard.near_images),
+        "limit": frechet_limit(features, standard.test),
     }
-    return Judgement(images[:SHOWN].copy(), found, frechet_limit(features, standard.test))
-
-
-def judge_decoded(standard, decoder, z, repeats=REPEATS):
-    """`judge_images` of z-vectors (n, d) of another network, by its decoder."""
-    return judge_images(standard, predict(decoder, z), repeats)
 
 
 def load_inception(weights="imagenet"):

@@ -1,6 +1,5 @@
 """Training that can be killed at any moment, and loading what was trained."""
 
-import csv
 import glob
 import json
 import math
@@ -32,7 +31,6 @@ from helpers.monitor.backend import dtype_policy
 from helpers.reporting import LiveReport
 
 STATE_FILE = "state.json"
-LOG_FILE = "log.csv"
 DATED = ".[12]???????-??????*"  # behind the name of a folder that was set aside
 H5_BYTES = 1 << 20  # of the weights' file beside the numbers
 SCALED = "mixed_float16"  # the precision whose optimizer has a loss scale
@@ -161,7 +159,7 @@ def _restore(model, folder, settings, epochs, report):
 
 
 def _load_state(model, folder, state):
-    """Load weights and optimizer, and write the log; at another precision a loss scale begins anew."""
+    """Load weights and optimizer; at another precision a loss scale begins anew."""
     adam = keras.optimizers.Adam(state["settings"]["learning_rate"])
     scaled = state["precision"][-1] == SCALED  # so the file is, whatever is computed in now
     optimizer = keras.optimizers.LossScaleOptimizer(adam, name="loss_scale_optimizer") if scaled else adam
@@ -169,7 +167,6 @@ def _load_state(model, folder, state):
     _load_weights(model, folder, state)
     if scaled != (model.dtype_policy.name == SCALED):
         model.compile(optimizer=adam)
-    _write_log(folder, state["log"])
 
 
 def _load_weights(model, folder, state):
@@ -303,13 +300,5 @@ class EpochKeeper(keras.callbacks.Callback):
         }
         self.state["seal"] = _seal(self.state)
         write_json(self.folder / STATE_FILE, self.state)
-        _write_log(self.folder, self.rows)
         for older in {*self.folder.glob("epoch-*.weights.h5")} - {weights}:
             older.unlink()
-
-
-def _write_log(folder, rows):
-    with written_whole(folder / LOG_FILE) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=rows[0])
-        writer.writeheader()
-        writer.writerows(rows)

@@ -44,7 +44,6 @@ SPOILED = (
     ("study", DONE, HOME + "images/manifest.json", JSON),
     ("study", DONE, HOME + "autoencoder/state.json", (*JSON, "stranger")),
     ("study", DONE, HOME + "autoencoder/epoch-*.weights.h5", PLAIN),
-    ("study", DONE, HOME + "autoencoder/log.csv", PLAIN),
     ("study", DONE, HOME + "autoencoder/z_points.npy", ARRAY),
     ("study", DONE, HOME + "autoencoder/z_points.json", JSON),
     ("study", DONE, HOME + "vae/state.json", JSON),
