@@ -1,6 +1,7 @@
 """Small real data for all tests: synthetic faces as a zip of JPEGs, packed by the real preparation."""
 
 import os
+import sys
 from types import SimpleNamespace
 
 import matplotlib
@@ -10,6 +11,14 @@ import pytest
 matplotlib.use("Agg")  # in this process only: kernels that tests start show their figures
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in the notebooks
+
+
+@pytest.fixture(autouse=True)
+def own_precision():
+    """No test hands its dtype policy on to the next."""
+    yield
+    if keras := sys.modules.get("keras"):
+        keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture

@@ -9,13 +9,6 @@ pytestmark = pytest.mark.backend
 SMALL = {"z_dim": 8, "filters": (4, 6, 8, 8)}
 
 
-@pytest.fixture(autouse=True)
-def restore_policy():
-    policy = keras.config.dtype_policy()
-    yield
-    keras.config.set_dtype_policy(policy)
-
-
 def random_images(n=3):
     return np.random.default_rng(0).random((n, 96, 96, 3), dtype=np.float32)
 
