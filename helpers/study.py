@@ -156,8 +156,8 @@ class Study:
         """
         labelled = (self.images / "attributes.npy").exists()
         images = self.images if labelled else ensure_images(None, self.profile)
-        epochs = self.profile.classifier_epochs
-        classifier, _ = self.train(AttributeClassifier, "classifier", epochs, images=images)
+        epochs, options = self.profile.classifier_epochs, {"activation": "leaky_relu"}
+        classifier, _ = self.train(AttributeClassifier, "classifier", epochs, images=images, **options)
         return float32_copy(classifier.features)
 
     def record(self, name, value=None, unit=None, noise=None):
