@@ -408,6 +408,16 @@ def test_odd_arrays_get_the_documented_result_or_a_sentence(name):
     attack()
 
 
+def test_integers_whose_squares_overflow_are_one_sentence():
+    """Found by 400 cases a function; bytes, as of thumbnails, are taken as they are."""
+    largest = np.full((60, 6), np.iinfo(np.int64).min)
+    with pytest.raises(
+        InputError, match="nearest_distances cannot use queries that are not finite, or whose"
+    ):
+        neighbours.nearest_distances(largest, np.eye(6))
+    assert neighbours.nearest_distances(*np.eye(2, 6, dtype=np.uint8)[:, None]) == pytest.approx(np.sqrt(2))
+
+
 def test_every_public_function_of_arrays_is_attacked():
     """What is left out takes numbers, fitted things or generators, or works for one that is attacked."""
     public = {

@@ -78,7 +78,7 @@ def require_array(values, specification, purpose, name="z_points", sizes=None):
             number, advice = (f"at least {least or 1}", "more") if size == wanted else (wanted, "as many")
             raise InputError(f"{purpose} needs {number} {kind} of {name}, here are {size}; take {advice}.")
     known = array[~np.isnan(array)] if "NaN too" in conditions else array
-    if array.dtype.kind == "f" and known.size:
+    if array.itemsize > 1 and known.size:  # bytes are neither too large nor too small
         size = np.linalg.norm(known) / np.sqrt(known.size)
         vanishes = size < SMALLEST and "may vanish" not in conditions and known.any()
         if vanishes or not size <= LARGEST:
