@@ -316,7 +316,8 @@ WITH_SOLUTIONS = [path for path in NOTEBOOKS if "<summary>Solution" in path.read
 
 
 @pytest.mark.parametrize("path", WITH_SOLUTIONS, ids=lambda path: path.stem)
-def test_solutions_of_exercises_run(path, tmp_path):
+def test_solutions_of_exercises_run(path, tmp_path, faces_archive):
+    """After the whole notebook, on the fewest images: 60 photos."""
     notebook = read(path)
     exercises = next(cell.source for cell in notebook.cells if cell.source.startswith("## Exercises"))
     solutions = re.findall(r"```python\n(.*?)```", exercises, re.DOTALL)
@@ -328,7 +329,8 @@ def test_solutions_of_exercises_run(path, tmp_path):
     for room in ("helpers", "data_prep"):
         (tmp_path / room).symlink_to(project_root() / room)
     results = f"import os; os.environ['LATENT_FACES_RESULTS'] = {str(tmp_path / 'results')!r}"
-    execute_notebook(copy, {"PROFILE": "smoke"}, tmp_path / path.name, results)
+    parameters = {"PROFILE": "smoke", "DATA": str(faces_archive)}
+    execute_notebook(copy, parameters, tmp_path / path.name, results)
 
 
 def test_unknown_profile_and_missing_data_get_one_sentence():
