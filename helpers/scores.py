@@ -87,11 +87,11 @@ def frechet_distance(features, reference):
     return float(difference @ difference + np.trace(covariance) + np.trace(other) - 2 * overlap)
 
 
-@asks(features="n>=6 d", reference="m>=6 d")
+@asks(features="n>=4 d", reference="m>=4 d")
 def frechet_limit(features, reference, repeats=REPEATS):
     """Fréchet distance that infinitely many images would have, from equally many of both, (n, d) each.
 
-    The straight line in 1/n through the distances of the whole, of its halves and of its thirds, at 1/n = 0:
+    The straight line in 1/n through the distances of the whole, its halves and (of 6) its thirds, at 1/n = 0:
     with about the spread of the distance, and below 0 at times for two samples of one distribution. Source:
     Chong and Forsyth 2020. Raises InputError where the numbers of images differ.
     """
@@ -100,24 +100,24 @@ def frechet_limit(features, reference, repeats=REPEATS):
             f"{len(features)} images cannot be compared with {len(reference)} real ones, because the Fréchet "
             "distance depends on their number; take equally many."
         )
-    arrays = features, reference
-    means = [np.mean(_of_parts(frechet_distance, arrays, parts, repeats)) for parts in PARTS]
-    return float(np.polyfit(PARTS, means, 1)[1])
+    arrays, numbers = (features, reference), [parts for parts in PARTS if len(features) >= 2 * parts]
+    means = [np.mean(_of_parts(frechet_distance, arrays, parts, repeats)) for parts in numbers]
+    return float(np.polyfit(numbers, means, 1)[1])
 
 
-@asks(features="n d", reference=f"m>={NEIGHBOURS + 1} d")
+@asks(features="n d", reference="m>=2 d")
 def density_and_coverage(features, reference):
     """How densely generated images lie among real ones, and what share of these have one near: two numbers.
 
-    Each real image has a ball that reaches to its fifth nearest real neighbour. The density is the mean
-    number of balls that a generated image lies in, over five: 1 for as densely as the real ones, 0 for
-    elsewhere. The coverage is the share of balls that hold a generated image: about 0.97 for equally many
-    real images, since a ball is empty with probability 1/2⁵. Needs n·m memory. Source: Naeem et al. 2020.
+    Each real image has a ball that reaches to its fifth nearest real neighbour, of few to the last. The
+    density is the mean number of balls that a generated image lies in, over five: 1 for as densely as the
+    real ones, 0 for elsewhere. The coverage is the share of balls that hold a generated image: about 0.97 for
+    as many real images, since one is empty with probability 1/2⁵. Needs n·m memory. Source: Naeem et al. 2020.
     """
-    between = pairwise_distances(reference)
-    radii = np.partition(between, NEIGHBOURS, axis=1)[:, NEIGHBOURS]  # the nearest of all is itself
+    between, k = pairwise_distances(reference), min(NEIGHBOURS, len(reference) - 1)
+    radii = np.partition(between, k, axis=1)[:, k]  # the nearest of all is itself
     inside = pairwise_distances(reference, features) < radii[:, None]
-    return float(inside.sum() / (NEIGHBOURS * len(features))), float(inside.any(axis=1).mean())
+    return float(inside.sum() / (k * len(features))), float(inside.any(axis=1).mean())
 
 
 @asks(distances="n>=2", held_out="m>=2")

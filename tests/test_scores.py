@@ -110,9 +110,19 @@ def test_density_and_coverage_of_real_images_copies_and_strangers():
     assert scores.density_and_coverage(real + 1000, real) == (0, 0)
 
 
-def test_balls_need_enough_real_images():
-    with pytest.raises(InputError, match="at least 6 rows of reference, here are 5"):
-        scores.density_and_coverage(normal(0, n=20), normal(1, n=5))
+def test_few_images_have_balls_and_limits_too():
+    """40 photos leave 4 in each of the splits that are held out."""
+    four, others = normal(0, n=4), normal(1, n=4)
+    assert scores.density_and_coverage(four, four) == (
+        pytest.approx(0.75),
+        1,
+    )  # 3 in each: the last is outside
+    assert scores.density_and_coverage(others + 1000, four) == (0, 0)
+    halves = np.mean(scores._of_parts(scores.frechet_distance, (four, others), 2, scores.REPEATS))
+    limit = 2 * scores.frechet_distance(four, others) - halves
+    assert scores.frechet_limit(four, others) == pytest.approx(limit)
+    with pytest.raises(InputError, match="at least 2 rows of reference, here are 1"):
+        scores.density_and_coverage(four, four[:1])
 
 
 def test_newness_tells_copies_from_new_points():
