@@ -112,7 +112,7 @@ def density_and_coverage(features, reference):
     Each real image has a ball that reaches to its fifth nearest real neighbour, of few to the last. The
     density is the mean number of balls that a generated image lies in, over five: 1 for as densely as the
     real ones, 0 for elsewhere. The coverage is the share of balls that hold a generated image: about 0.97 for
-    as many real images, since one is empty with probability 1/2⁵. Needs n·m memory. Source: Naeem et al. 2020.
+    as many real images, as one is empty with probability 1/2⁵. Needs n·m memory. Source: Naeem et al. 2020.
     """
     between, k = pairwise_distances(reference), min(NEIGHBOURS, len(reference) - 1)
     radii = np.partition(between, k, axis=1)[:, k]  # the nearest of all is itself

@@ -113,10 +113,7 @@ def test_density_and_coverage_of_real_images_copies_and_strangers():
 def test_few_images_have_balls_and_limits_too():
     """40 photos leave 4 in each of the splits that are held out."""
     four, others = normal(0, n=4), normal(1, n=4)
-    assert scores.density_and_coverage(four, four) == (
-        pytest.approx(0.75),
-        1,
-    )  # 3 in each: the last is outside
+    assert scores.density_and_coverage(four, four) == (1, 1)  # each ball holds its own image and two others
     assert scores.density_and_coverage(others + 1000, four) == (0, 0)
     halves = np.mean(scores._of_parts(scores.frechet_distance, (four, others), 2, scores.REPEATS))
     limit = 2 * scores.frechet_distance(four, others) - halves
