@@ -11,6 +11,8 @@ import pytest
 matplotlib.use("Agg")  # in this process only: kernels that tests start show their figures
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in the notebooks
+# JAX on a CPU now and then waits for ever in XLA's pool of threads (PyAutoFit issues 1528 and 1530).
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 
 @pytest.fixture(autouse=True)

@@ -87,7 +87,7 @@ def test_loss_is_the_pixel_sum_of_the_channel_mean():
 def test_a_grey_answer_costs_log_2_per_pixel():
     grey = np.full((1, 96, 96, 3), 0.5, np.float32)
     loss = keras.ops.convert_to_numpy(networks.reconstruction_loss(random_images(1), grey))
-    assert loss[0] == pytest.approx(96 * 96 * np.log(2), rel=1e-5)
+    assert loss[0] == pytest.approx(96 * 96 * np.log(2), rel=1e-4)  # float32, summed in any order
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

@@ -1,6 +1,9 @@
+import io
 import json
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr
 
 import keras
 import numpy as np
@@ -377,12 +380,13 @@ def test_a_full_disk_loses_nothing(packed, trained, tmp_path):
     assert not list(folder.glob(".*partial*"))
 
 
-def test_a_second_training_in_the_folder_says_so_and_waits(packed, trained, tmp_path, capfd):
-    folder, said = shutil.copytree(trained, tmp_path / "ae"), ""
-    with ThreadPoolExecutor(1) as pool:
+def test_a_second_training_in_the_folder_says_so_and_waits(packed, trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "ae")
+    # Not capfd: what is written while it is read is lost to it, and the loop would never end.
+    with redirect_stderr(io.StringIO()) as said, ThreadPoolExecutor(1) as pool:
         with locked(tmp_path / ".ae.lock", None):
             second = pool.submit(train_up_to, 1, folder, packed)
-            while "Another process trains in" not in said and not second.done():
-                said += capfd.readouterr().err
+            while "Another process trains in" not in said.getvalue() and not second.done():
+                time.sleep(0.05)
             assert not second.done()
         assert len(second.result()[1]) == 1
