@@ -28,7 +28,7 @@ from helpers.files import InputError, load_array, read_json, shown_path
 from helpers.models.encoding import VARIATIONAL, encode, encode_variational, float32_copy
 from helpers.models.images import SPLITS, ImageBatches, rows_of_split
 from helpers.models.networks import IMAGE_SHAPE, AttributeClassifier, Autoencoder, VariationalAutoencoder
-from helpers.models.training import STATE_FILE, choose_precision, fit
+from helpers.models.training import STATE_FILE, TRAINED, choose_precision, fit, load_model
 from helpers.monitor.readings import free
 from helpers.reporting import note
 from helpers.workspace import (
@@ -43,7 +43,6 @@ from helpers.workspace import (
 )
 
 STRICT_VARIABLE = "LATENT_FACES_STRICT"  # set by `make run STRICT=1`
-SYNTHETIC_SEED = 1
 Z_POINTS = "z_points.npy"
 
 
@@ -62,6 +61,7 @@ NETWORKS = {
     "fact-5 VAE, extra Dense": Network(
         VariationalAutoencoder, "vae-fact-5-extra-dense-256", {"fact": 5.0, "extra_dense": 256}
     ),
+    "classifier": Network(AttributeClassifier, "classifier", {"activation": "leaky_relu"}),
 }
 
 
@@ -111,6 +111,7 @@ class Study:
         keras.utils.set_random_seed(seed)
         model = kind(**options)
         how = {"batch_size": self.profile.batch_size, "attributes": kind is AttributeClassifier}
+        how["limit"] = self.profile.lesson_images
         train = ImageBatches(images or self.images, "train", shuffle=True, seed=seed, **how)
         valid = ImageBatches(images or self.images, "valid", **how)
         publish = results.background_publisher(place)
@@ -118,18 +119,28 @@ class Study:
         return model, fit(model, train, valid, epochs, place, self.profile.learning_rate, publish)
 
     def network(self, name, seed=None):
-        """The network called `name` in NETWORKS, trained or loaded; `seed` unless it is the run's own."""
-        kind, _, options = NETWORKS[name]
-        z_dim = self.profile.z_dim
-        return self.train(kind, self._folder(name, seed), seed=seed, z_dim=z_dim, **options)[0]
+        """The network called `name` in NETWORKS, trained or loaded; `seed` unless it is the run's own.
+
+        On synthetic faces, where the profile says so, it is the one that comes with the project.
+        """
+        (kind, _, options), folder = NETWORKS[name], self._folder(name, seed)
+        if self._comes_along(folder):
+            return load_model(TRAINED / folder)
+        judges = kind is AttributeClassifier
+        how = {"epochs": self.profile.classifier_epochs} if judges else {"z_dim": self.profile.z_dim}
+        return self.train(kind, folder, seed=seed, **how, **options)[0]
 
     def log(self, name, seed=None):
         """Log of a network, or folder, that was trained: a list of rows, one per epoch, as of `fit`."""
-        return read_json(self.home / self._folder(name, seed) / STATE_FILE)["log"]
+        folder = self._folder(name, seed)
+        return read_json((TRAINED if self._comes_along(folder) else self.home) / folder / STATE_FILE)["log"]
 
     def _folder(self, name, seed=None):
         folder = NETWORKS[name].folder if name in NETWORKS else name
         return folder if seed in (None, self.seed) else f"{folder}-seed-{seed}"
+
+    def _comes_along(self, folder):
+        return self.profile.trained and self.data is None and (TRAINED / folder).is_dir()
 
     def z_points(self, name, split="train", seed=None):
         """z-points (n, z_dim), float32, of a split, or of these row numbers, by the network `name`.
@@ -152,13 +163,11 @@ class Study:
     def features(self):
         """Network in float32 from images to the features (n, 128) of the attribute classifier.
 
-        Images without attributes (own photos) are judged by a classifier of synthetic faces.
+        Images without attributes (own photos) are judged by the classifier that comes with the project.
         """
-        labelled = (self.images / "attributes.npy").exists()
-        images = self.images if labelled else ensure_images(None, self.profile)
-        epochs, options = self.profile.classifier_epochs, {"activation": "leaky_relu"}
-        classifier, _ = self.train(AttributeClassifier, "classifier", epochs, images=images, **options)
-        return float32_copy(classifier.features)
+        if not (self.images / "attributes.npy").exists():
+            return load_model(TRAINED / "classifier").features
+        return float32_copy(self.network("classifier").features)
 
     def record(self, name, value=None, unit=None, noise=None):
         """Keep the number `value` under an id of the checklist, or under another `name` with its `unit`.
@@ -203,6 +212,7 @@ def open(notebook, profile_name="quick", data=None, z_dim=None, epochs=None, see
     images = ensure_images(data, profile, strict)
     home = images.parent
     if changes:
+        profile = replace(profile, trained=False)
         home /= "-".join(f"{name}-{'-'.join(map(str, np.ravel(value)))}" for name, value in changes.items())
     train, *held_out = (len(rows_of_split(images, split)) for split in SPLITS)
     profile, lines = fit_profile(replace(profile, **changes), notebook, train, min(held_out))
@@ -226,7 +236,7 @@ def ensure_images(data, profile, strict=None):
         new = results.restore_workspace(workspace)
     if data is None:
         archive = workspace / "archive"
-        make_synthetic_faces(archive, count=profile.synthetic_images, seed=SYNTHETIC_SEED)
+        make_synthetic_faces(archive, count=profile.synthetic_images, seed=profile.synthetic_seed)
         prepare(archive, workspace / "images")
     else:
         if strict is None and os.environ.get(STRICT_VARIABLE):
@@ -284,7 +294,7 @@ def ensure_factor_images(factors, profile):
         return ensure_images(None, profile)
     place = workspace_folder(None, profile.name) / f"factors-{factors}"
     results.restore_part(place / "archive")
-    make_synthetic_faces(place / "archive", profile.synthetic_images, SYNTHETIC_SEED, factors)
+    make_synthetic_faces(place / "archive", profile.synthetic_images, profile.synthetic_seed, factors)
     prepare(place / "archive", place / "images")
     return place / "images"
 

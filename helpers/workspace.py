@@ -1,6 +1,7 @@
 """One run: its profile, its data, and the folder that holds all it makes.
 
-Three sizes of the same study: smoke for tests, quick for a first look, full for the posts' settings.
+Sizes of the same study: smoke for tests, quick for a first look, posts for the posts' numbers of points with
+the networks that come with the project, full for training everything with the posts' settings.
 """
 
 import math
@@ -109,7 +110,10 @@ class Profile:
 
     name: str
     synthetic_images: int = 12_000  # images drawn when no data folder is given; the posts use CelebA
+    synthetic_seed: int = 1  # of these; 2: the faces that the networks in helpers/trained have learned from
+    trained: bool = False  # whether synthetic faces are encoded by the networks that come with the project
     image_limit: int | None = None  # images taken from a data folder, None: all; posts: 170,000 for training
+    lesson_images: int | None = None  # of them that a network is trained on, None: all; posts: 170,000
     epochs: int = 24  # passes over the training images; posts: 24
     variant_epochs: int = 6  # passes for comparisons (precision, batch normalisation); posts: 24
     probe_epochs: int = 2  # passes where many short trainings are compared with each other; posts: 24
@@ -133,8 +137,10 @@ FULL = Profile(name="full")
 QUICK = replace(
     FULL,
     name="quick",
-    synthetic_images=4_000,
+    synthetic_images=12_500,
+    trained=True,
     image_limit=4_000,
+    lesson_images=3_200,
     epochs=3,
     variant_epochs=1,
     probe_epochs=1,
@@ -153,6 +159,7 @@ SMOKE = replace(
     QUICK,
     name="smoke",
     synthetic_images=160,
+    trained=False,
     image_limit=160,
     epochs=2,
     probes=9,
@@ -164,11 +171,23 @@ SMOKE = replace(
     compared_points=100,
     cluster_seeds=2,
 )
-PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, FULL)}
+POSTS = replace(
+    QUICK,
+    name="posts",
+    synthetic_images=206_000,
+    synthetic_seed=2,
+    image_limit=None,
+    lesson_images=20_000,
+    generated_images=2_000,
+    map_sizes=(20_000, 80_000, 140_000, 164_800),  # the last: all that are trained on
+    compared_points=20_000,
+    batch_size=128,
+)
+PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, POSTS, FULL)}
 
 
 def get_profile(name):
-    """Profile called `name`: "smoke", "quick" or "full"."""
+    """Profile called `name`: "smoke", "quick", "posts" or "full"."""
     if name not in list(PROFILES):  # a list, which compares anything
         raise InputError(f"There is no profile '{name}'; choose one of {', '.join(PROFILES)}.")
     return PROFILES[name]

@@ -220,6 +220,8 @@ def test_committed_celeba_measurements_belong_to_known_rows():
 def test_profiles_have_the_posts_settings_at_full():
     assert (FULL.epochs, FULL.batch_size, FULL.learning_rate, FULL.z_dim) == (24, 128, 0.0005, 256)
     assert FULL.image_limit is None
-    assert [get_profile(name).name for name in PROFILES] == list(PROFILES) == ["smoke", "quick", "full"]
-    with pytest.raises(InputError, match="choose one of smoke, quick, full"):
+    assert list(PROFILES) == ["smoke", "quick", "posts", "full"]
+    assert [get_profile(name).name for name in PROFILES] == list(PROFILES)
+    assert PROFILES["posts"].map_sizes == (20_000, 80_000, 140_000, 0.8 * PROFILES["posts"].synthetic_images)
+    with pytest.raises(InputError, match="choose one of smoke, quick, posts, full"):
         get_profile("slow")

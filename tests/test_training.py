@@ -347,7 +347,7 @@ def test_weights_of_another_network_are_one_sentence(trained, packed, tmp_path):
     write_json(folder / "state.json", state)
     with pytest.raises(InputError, match="damaged"):
         training.load_model(folder)
-    write_json(folder / "state.json", {**state, "seal": training._seal(state)})
+    write_json(folder / "state.json", {**state, "seal": training.seal_of(state)})
     with pytest.raises(InputError, match="holds weights of another network; delete the folder ae"):
         training.load_model(folder)
 

@@ -189,7 +189,7 @@ def test_an_empty_text_stands_for_the_synthetic_faces():
 
 @pytest.mark.parametrize("profile", workspace.PROFILES.values(), ids=lambda profile: profile.name)
 def test_sizes_follow_the_data(profile):
-    fitted, lines = workspace.fit_profile(profile, "05_a", 32_000, 4_000)
+    fitted, lines = workspace.fit_profile(profile, "05_a", 164_800, 20_600)
     assert fitted.batch_size == profile.batch_size
     assert lines == [] or profile.name == "full"  # whose maps reach 165,000 points
     few, lines = workspace.fit_profile(profile, "01_a", 32, 4)

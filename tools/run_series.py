@@ -134,7 +134,7 @@ def write_celeba_measurements(results, profile):
 def main(arguments=None):
     """Command line: --profile, --data, --strict; exit code 1 when a notebook fails, 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="quick", help="smoke, quick or full")
+    parser.add_argument("--profile", default="quick", help="smoke, quick, posts or full")
     parser.add_argument("--data", default=None, help="CelebA folder or archive; without it synthetic faces")
     parser.add_argument(
         "--strict", action="store_true", help="refuse damaged photos instead of leaving them out"

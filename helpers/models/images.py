@@ -86,19 +86,23 @@ class ImageBatches(keras.utils.PyDataset):
 
     Shuffled, the order of an epoch depends on `seed` and `epoch` alone; setting `epoch` therefore
     puts a resumed training exactly where it left off. `flip` mirrors a random half of the images.
-    With `attributes`, each batch brings its images' attributes (batch, 40), int8 0/1, as labels.
+    With `attributes`, each batch brings its images' attributes (batch, 40), int8 0/1, as labels. `limit`:
+    only the first so many images of the split.
     `for images, *labels in batches` goes once through this epoch's batches, in their order.
     Source: posts COL-013, COL-019, COL-023 (slices handed out by a generator).
     """
 
-    def __init__(self, folder, split, batch_size, shuffle=False, flip=False, attributes=False, seed=0):
+    def __init__(
+        self, folder, split, batch_size, shuffle=False, flip=False, attributes=False, seed=0, limit=None
+    ):
         super().__init__(workers=1)
         self.folder, self.split, self.batch_size = Path(folder), split, batch_size
         self.shuffle, self.flip, self.seed = shuffle, flip, seed
         for name in PACKED:
             if name == IMAGES or (self.folder / name).exists():
                 _check(folder, name)
-        self.rows = rows_of_split(folder, split)
+        rows = rows_of_split(folder, split)
+        self.rows, self.limit = rows[:limit], limit if limit and limit < len(rows) else None
         self.attributes = load_attributes(folder) if attributes else None
         self.set_epoch(0)
 

@@ -31,6 +31,7 @@ from helpers.monitor.backend import dtype_policy
 from helpers.reporting import LiveReport
 
 STATE_FILE = "state.json"
+TRAINED = Path(__file__).parents[1] / "trained"  # networks of synthetic faces that come with the project
 DATED = ".[12]???????-??????*"  # behind the name of a folder that was set aside
 H5_BYTES = 1 << 20  # of the weights' file beside the numbers
 SCALED = "mixed_float16"  # the precision whose optimizer has a loss scale
@@ -109,6 +110,8 @@ def _settings(model, train, learning_rate):
         "images": images_identity(train.folder),
         "splits": images_identity(train.folder, SPLIT_CODES),
     }
+    if train.limit:
+        settings["limit"] = train.limit
     if train.attributes is not None:
         settings["labels"] = images_identity(train.folder, ATTRIBUTES)
     return json.loads(json.dumps(settings))
@@ -187,6 +190,8 @@ def read_state(folder):
     Raises InputError where it, or the file with the weights that it names, is damaged.
     """
     path, remedy = Path(folder) / STATE_FILE, f"delete the folder {Path(folder).name} and train again"
+    if path.is_relative_to(TRAINED):
+        remedy = "it comes with the project: get the project's files anew"
     state = read_json(path, dict, remedy=remedy)
     if state is None:
         return None
@@ -194,7 +199,7 @@ def read_state(folder):
         settings, log = state["settings"], state["log"]
         known = settings["options"].keys() <= MODELS[settings["model"]].DEFAULTS.keys()
         in_order = log and [row["epoch"] for row in log] == list(range(1, len(log) + 1))
-        sealed = state.get("seal") in (None, _seal(state))  # former versions had none
+        sealed = state.get("seal") in (None, seal_of(state))  # former versions had none
         if known and in_order and sealed and state["weights"] == _weights_name(log):
             weights = path.with_name(state["weights"])
             if not weights.is_file() or sha256_of(weights) != state["weights_sha256"]:
@@ -203,7 +208,7 @@ def read_state(folder):
     raise InputError(f"{shown_path(path)} is damaged; {remedy}.")
 
 
-def _seal(state):
+def seal_of(state):
     """sha256 of what a state says, so that a changed log is noticed."""
     said = {name: value for name, value in state.items() if name != "seal"}
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -298,7 +303,7 @@ class EpochKeeper(keras.callbacks.Callback):
             "weights_sha256": sha256_of(weights),
             "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
         }
-        self.state["seal"] = _seal(self.state)
+        self.state["seal"] = seal_of(self.state)
         write_json(self.folder / STATE_FILE, self.state)
         for older in {*self.folder.glob("epoch-*.weights.h5")} - {weights}:
             older.unlink()
