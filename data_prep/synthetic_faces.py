@@ -110,16 +110,12 @@ def clear_folder(out):
 
 def write_lists(out, values):
     """Write the attribute list and the partition in CelebA's column form, and the factors' names."""
-    signs = np.where(derive_attributes(values), 1, -1)
+    signs = np.where(derive_attributes(values), " 1", "-1").tolist()
     names = [image_name(index) for index in range(len(values))]
-    rows = (
-        f"{name} {' '.join(f'{sign:2d}' for sign in row)}\n" for name, row in zip(names, signs, strict=True)
-    )
-    splits = split_in_blocks(len(values))
+    rows = [f"{name} {' '.join(row)}\n" for name, row in zip(names, signs, strict=True)]
+    splits = [f"{name} {split}\n" for name, split in zip(names, split_in_blocks(len(values)), strict=True)]
     write_text(out / LISTS[0], f"{len(values)}\n{' '.join(ATTRIBUTES)} \n" + "".join(rows))
-    write_text(
-        out / LISTS[1], "".join(f"{name} {split}\n" for name, split in zip(names, splits, strict=True))
-    )
+    write_text(out / LISTS[1], "".join(splits))
     write_text(out / LISTS[2], "\n".join(FACTORS) + "\n")
 
 

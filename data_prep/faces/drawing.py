@@ -44,10 +44,9 @@ def draw_face(factors):
 
 def develop(rgb, focus):
     """8-bit picture, a PIL image, from planar colours 0 to 1, softer for low focus."""
-    channels = (clamp(rgb) * 255 + 0.5).astype(np.uint8)
+    channels = (clamp(rgb, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
     image = Image.merge("RGB", [Image.fromarray(channel) for channel in channels])
-    blur = max(0.4 - 0.45 * focus, 0.0)  # pixels
-    return image.filter(ImageFilter.BoxBlur(blur))
+    return image.filter(ImageFilter.BoxBlur(max(0.4 - 0.45 * focus, 0.0)))  # radius in pixels
 
 
 def encode_jpeg(image):

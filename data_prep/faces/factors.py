@@ -55,9 +55,9 @@ def draw_factors(count, seed, distribution="normal"):
     return DISTRIBUTIONS[distribution](rng, (count, len(FACTORS))).astype(np.float32)
 
 
-def name_factors(factors):
-    """Namespace with one entry for each factor: its column of `factors`, (n, 50) or (50,)."""
-    return SimpleNamespace(**dict(zip(FACTORS, np.moveaxis(factors, -1, 0), strict=True)))
+def name_factors(columns):
+    """Namespace with one entry for each factor: its column, or its value for one face."""
+    return SimpleNamespace(**dict(zip(FACTORS, columns, strict=True)))
 
 
 def maleness(f):
@@ -115,5 +115,5 @@ ATTRIBUTES = {
 
 def derive_attributes(factors):
     """CelebA's 40 attributes, bool (n, 40), from factors (n, len(FACTORS))."""
-    f = name_factors(factors)
+    f = name_factors(factors.T)
     return np.stack([rule(f) for rule in ATTRIBUTES.values()], axis=-1)

@@ -14,6 +14,7 @@ from data_prep.faces.canvas import (
     shade,
     toned,
     window,
+    wrap,
 )
 from data_prep.faces.head import outline
 
@@ -32,15 +33,12 @@ def draw_eyes(scene, f):
         u, v = part.u * side, part.v  # from here u points to the temple
         far = 1 - side * 0.012 * f.turn  # the eye that the head turns away looks narrower
         half = 10.2 * f.eye_scale * far
-        arch = 1 - np.minimum((u / half) ** 2, 1.6)
+        arch = 1 - clamp((u / half) ** 2, high=1.6)
         upper = -f.lid_height * arch * (1 + 0.1 * u / half) - 0.06 * u
         lower = 0.52 * f.lid_height * arch * (1 - 0.35 * f.smiling) - 0.06 * u
         open_part = inside(upper - v) * inside(v - lower)
-        paint(
-            part,
-            open_part,
-            toned(EYE_WHITE * (0.5 + 0.5 * f.exposure), 1 - 0.12 * bump((np.abs(u) - half) / 4)),
-        )
+        white = toned(EYE_WHITE * (0.5 + 0.5 * f.exposure), 1 - 0.12 * bump((np.abs(u) - half) / 4))
+        paint(part, open_part, white)
         draw_iris(part, f, open_part)
         shade(part, 1 - 0.4 * open_part * bump((v - upper) / 2.2))
         draw_lids(part, f, u, v - upper, v - lower, half)
@@ -54,8 +52,7 @@ def draw_iris(part, f, open_part):
     depth = 0.55 + 0.45 * bump(u / size, (v - 2.5) / size) - 0.5 * ramp(radius, size - 1.8, size)
     paint(part, open_part * inside(radius - size), toned(f.iris, 0.35 + depth))
     paint(part, open_part * inside(radius - 0.42 * size), PUPIL)
-    glint = inside(ellipse(u - 2.2 * f.light[0] - 0.4, v + 2.0, 1.35, 1.35))
-    paint(part, 0.92 * open_part * glint, GLINT)
+    paint(part, 0.92 * open_part * inside(ellipse(u - 2.2 * f.light[0] - 0.4, v + 2.0, 1.35, 1.35)), GLINT)
 
 
 def draw_lids(part, f, u, above, below, half):
@@ -63,7 +60,7 @@ def draw_lids(part, f, u, above, below, half):
     width = inside((np.abs(u + 0.3) - half - 0.6) / 1.5)
     lash = bump(above / (0.75 + 0.35 * clamp(u / half, -1, 1) + 0.2 * f.made_up)) * width
     paint(part, 0.9 * lash, f.brow_colour * 0.35)
-    crease = bump((above + 3.6) / 1.0) * bump(u / (0.75 * half))
+    crease = bump(above + 3.6) * bump(u / (0.75 * half))
     lower_edge = bump((below - 0.3) / 0.8) * bump((u - 1) / (0.7 * half))
     shade(part, 1 - 0.32 * crease - 0.3 * lower_edge)
 
@@ -71,13 +68,12 @@ def draw_lids(part, f, u, above, below, half):
 def draw_brows(scene, f):
     """Both brows as tapered strokes of short hairs."""
     for side in (-1, 1):
-        part = window(scene, side * (f.eye_u + 1), f.brow_v, 19, 11)
+        part = window(scene, side * (f.eye_u + 1), f.brow_v, 15, 11)
         t = part.u * side / 13  # −1 at the nose, 1 at the temple
         line = f.brow_slope * (0.35 - t) * 2.0 + 3.4 * t * t - 2.2 - 0.8 * t
         thick = f.brow_thick * (1.0 - 0.42 * t) * np.sqrt(clamp(1.05 - t * t, 0, 1))
-        hairs = 0.94 + 0.05 * part.grain
         body = bump((part.v - line) / (thick + 0.2)) ** 1.5 * ramp(np.abs(t), 1.12, 0.8)
-        paint(part, 0.92 * np.minimum(1.15 * body, 1) * hairs, f.brow_colour)
+        paint(part, 0.92 * clamp(1.15 * body, high=1.0) * (0.94 + 0.05 * part.grain), f.brow_colour)
 
 
 def draw_nose(scene, f):
@@ -93,18 +89,16 @@ def draw_mouth(scene, f):
     """Lips in two tones, and between them, where they part, teeth and the dark of the mouth."""
     part = window(scene, f.turn * 0.45, f.mouth_v, 27, 19)
     u, v, half = part.u, part.v, f.mouth_half
-    t2 = np.minimum((u / half) ** 2, 1.3)
-    arch = np.maximum(1 - t2, 0)
+    t2 = clamp((u / half) ** 2, high=1.3)
+    arch = clamp(1 - t2, 1e-30)  # as good as 0, whose power is slow
     line = f.smile_lift * (0.45 - t2)
     bow = 1 - 0.3 * bump(u / (0.13 * half)) + 0.1 * bump((np.abs(u) - 0.25 * half) / (0.15 * half))
     gap_top, gap_low = line - 0.35 * f.mouth_gap * arch, line + 0.65 * f.mouth_gap * arch
     top = gap_top - f.lip_high * arch * bow
     low = gap_low + 1.35 * f.lip_high * arch**0.75
     lips = inside(top - v, 1.4) * inside(v - low, 1.4) * inside(np.abs(u) - half, 2)
-    tone = (
-        1.02 - 0.2 * inside(v - line) + 0.2 * bump((v - gap_low - 0.5 * f.lip_high) / 1.6, u / (0.4 * half))
-    )
-    paint(part, 0.93 * lips, toned(f.lip, tone * f.exposure))
+    gleam = 0.2 * bump((v - gap_low - 0.5 * f.lip_high) / 1.6, u / (0.4 * half))
+    paint(part, 0.93 * lips, toned(f.lip, (1.02 - 0.2 * inside(v - line) + gleam) * f.exposure))
     hollow = inside(gap_top - v) * inside(v - gap_low) * inside(np.abs(u) - half + 0.5, 2)
     draw_teeth(part, f, hollow, v - gap_top)
     seam = bump((v - 0.5 * (gap_top + gap_low)) / (0.8 + 0.3 * f.mouth_gap)) * inside(np.abs(u) - half, 3)
@@ -117,13 +111,15 @@ def draw_teeth(part, f, hollow, depth):
     """Upper teeth in the open mouth, above its dark."""
     paint(part, hollow, MOUTH_DARK)
     row = inside(depth - 0.68 * f.mouth_gap, 1.6)
-    gaps = 1 - 0.1 * bump(np.abs(np.abs(part.u) % 5.0 - 2.5) - 2.5)
+    gaps = 1 - 0.1 * bump(np.abs(wrap(np.abs(part.u), 5.0) - 2.5) - 2.5)
     lit = f.exposure * (0.97 - 0.25 * (part.u / f.mouth_half) ** 2) * gaps * ramp(depth, -0.8, 1.5)
     paint(part, hollow * row, toned(TEETH, lit))
 
 
 def draw_beard(scene, f):
     """Stubble, full beard and moustache, each growing with its factor."""
+    if f.bearded + f.moustached <= 0:
+        return
     part = around(scene, f.shift_u, 42, 46, 32)
     u, v = part.u, part.v
     a, b = outline(f, part)
@@ -133,8 +129,7 @@ def draw_beard(scene, f):
     mouth = bump(u / (f.mouth_half + 1), (v - f.mouth_v) / 6.5)
     area = area * (1 - ramp(mouth, 0.3, 0.75))
     lip_v = f.mouth_v - 7.5 - f.lip_high
-    droop = 0.012 * u * u
-    strip = bump((v - lip_v - droop) / 2.7) * inside(np.abs(u - 0.6 * f.turn) - f.mouth_half - 1, 5)
+    strip = bump((v - lip_v - 0.012 * u * u) / 2.7) * inside(np.abs(u - 0.6 * f.turn) - f.mouth_half - 1, 5)
     full = np.maximum(area * f.bearded, strip * f.moustached)
     paint(part, clamp(full * (0.88 + 0.1 * part.grain), 0, 0.94), f.beard_colour * (0.75 + 0.25 * f.exposure))
 
@@ -145,10 +140,9 @@ def draw_age_lines(scene, f):
     side, v = np.abs(part.u), part.v
     fold_u = 10 + 0.42 * (v - f.nose_v) + 1.5 * f.smiling
     lines = f.folds * bump((side - fold_u) / 1.6) * bump((v - f.nose_v - 9) / 8)
-    bag = bump((v - 9.5 + 0.022 * (side - f.eye_u) ** 2) / 1.4, (side - f.eye_u) / 7)
-    lines += 0.8 * f.lined * bag
+    lines += 0.8 * f.lined * bump((v - 9.5 + 0.022 * (side - f.eye_u) ** 2) / 1.4, (side - f.eye_u) / 7)
     forehead = bump(np.sin(0.55 * (v + 0.004 * side * side)) / 0.25) * bump(side / 17, (v + 29) / 6)
-    feet = bump((v - 1 + 0.9 * np.abs((side - f.eye_u - 12) % 3)) / 2.5, (side - f.eye_u - 14) / 3)
+    feet = bump((v - 1 + 0.9 * wrap(side - f.eye_u - 12, 3)) / 2.5, (side - f.eye_u - 14) / 3)
     lines += f.lined * (0.5 * forehead + 0.3 * feet)
     shade(part, 1 - np.array([0.26, 0.34, 0.36], np.float32)[:, None, None] * lines)
 
@@ -162,12 +156,11 @@ def draw_glasses(scene, f):
     side = np.abs(u)
     lens = ((side - f.eye_u - 0.3) / 15.5) ** 4 + ((v - 2) / 11.5) ** 4
     distance = (np.sqrt(np.sqrt(lens)) - 1) * 12.5
-    temple = np.maximum(
-        np.abs(v + 1.5) - 0.5 * f.rim, np.maximum(f.eye_u + 15.5 - side, np.abs(u - f.shift_u) - f.head_half)
-    )
+    beyond = np.maximum(f.eye_u + 15.5 - side, np.abs(u - f.shift_u) - f.head_half)
+    temple = np.maximum(np.abs(v + 1.5) - 0.5 * f.rim, beyond)
     bridge = np.maximum(np.abs(v + 1.5 - 0.03 * u * u) - 0.45 * f.rim, side - f.eye_u + 14.5)
     frame = np.minimum(np.minimum(np.abs(distance) - 0.5 * f.rim, temple), bridge)
-    gleam = 0.16 * bump((u - v * 0.6) % 40 / 6 - 2)
+    gleam = 0.16 * bump(wrap(u - v * 0.6, 40) / 6 - 2)
     paint(part, inside(distance) * (f.tint + gleam * f.worn), toned(LENS, 1 + 2 * gleam))
     shade(part, 1 - 0.18 * inside(frame - 1.5, 3) * f.worn)
     paint(part, inside(frame), f.frame_colour)

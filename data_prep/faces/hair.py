@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.faces.canvas import HEIGHT, Scene, bump, clamp, cut, inside, paint, ramp, shade, slab, toned
+from data_prep.faces.canvas import Scene, bump, clamp, cut, inside, paint, ramp, shade, slab, toned
 from data_prep.faces.head import light_on
 
 HAIR_REACH = 72  # pixels from the middle of the picture that hair and hat can reach sideways
@@ -14,14 +14,14 @@ class Hair(NamedTuple):
     """Hair as a smooth cap around the skull that falls down at the sides; arrays float32 (h, w).
 
     part: the window of the scene that holds it. s: −1 to 1 across, equal along a strand that falls from
-    the crown. q: height above the widest level, −1 at the top, 0 below it. edge: signed distance (pixels)
-    to the outline. gap: signed distance to the opening through which the face looks out. cover: where
-    there is hair, 0 to 1, were there no opening. colour: float32 (3, h, w).
+    the crown. cosine: of the angle between its surface and the light. edge: signed distance (pixels) to
+    the outline. gap: signed distance to the opening through which the face looks out. cover: where there
+    is hair, 0 to 1, were there no opening. colour: float32 (3, h, w).
     """
 
     part: Scene
     s: np.ndarray
-    q: np.ndarray
+    cosine: np.ndarray
     edge: np.ndarray
     gap: np.ndarray
     cover: np.ndarray
@@ -30,45 +30,54 @@ class Hair(NamedTuple):
 
 def grow_hair(scene, f):
     """The hair of a face: its shape and its colour under the light."""
-    bottom = int(min(111 + f.hair_end + 2 * f.end_soft + 12, HEIGHT))
-    box = slice(0, max(bottom, 135)), slab(89, HAIR_REACH, 178)
-    part = cut(scene, box)
+    part = cut(scene, *bound_hair(scene.roll, f))
     s, q, edge = wrap_cap(part, f)
     gap = open_face(part, f)
     cover = inside(edge, 2) * end_hair(part, f, s)
-    return Hair(part, s, q, edge, gap, cover, light_hair(f, s, q, edge, gap, part.v))
+    nx = clamp(s, -0.97, 0.97) * np.sqrt(clamp(1 - q * q, 0.02))
+    cosine = light_on(f, nx, q, np.sqrt(clamp(1 - nx * nx - q * q, 0.02)))
+    return Hair(part, s, cosine, edge, gap, cover, light_hair(f, s, q, edge, gap, part.v, cosine))
+
+
+def bound_hair(roll, f):
+    """Rows and columns, as slices, outside of which there is neither hair nor hat."""
+    top = f.cap_middle - f.cap_height - 2 * f.hatted
+    low = max(f.hair_end + f.end_soft + 5 * f.loose, f.brim_v + 14)
+    half = f.cap_half + 2 * f.hatted + f.wave + abs(f.shift_u) + max(-f.taper, 0) * (low - f.cap_middle)
+    sin = abs(roll[1])
+    rows = slab(111 + (top + low) / 2, (low - top) / 2 + half * sin)
+    return rows, slab(89, min(half + max(low, -top) * sin, HAIR_REACH))
 
 
 def wrap_cap(part, f):
     """Coordinates s and q of the cap, and the distance to its outline."""
     u = part.u - f.shift_u + f.wave * np.sin(0.17 * part.v + 0.8) * ramp(part.v, -50, 10)
-    q = np.minimum(part.v - f.cap_middle, 0) / f.cap_height
-    half = f.cap_half - f.taper * np.maximum(part.v - f.cap_middle, 0)
+    q = clamp(part.v - f.cap_middle, high=0.0) / f.cap_height
+    half = f.cap_half - f.taper * clamp(part.v - f.cap_middle, 0.0)
     edge = (np.sqrt((u / half) ** 2 + q * q) - 1) * f.cap_half
-    return u / (half * np.sqrt(np.maximum(1 - q * q, 0.03))), q, edge
+    return u / (half * np.sqrt(clamp(1 - q * q, 0.03))), q, edge
 
 
 def open_face(part, f):
     """Distance to the opening: an arch whose apex leans to the parting, flat under a fringe."""
-    up = np.maximum(f.temple_v - part.v, 0) / (f.temple_v - f.hairline_v)
-    u = part.u - 0.7 * f.shift_u - f.part_u * np.minimum(up, 1.2)
+    up = clamp(f.temple_v - part.v, 0.0) / (f.temple_v - f.hairline_v)
+    u = part.u - 0.7 * f.shift_u - f.part_u * clamp(up, high=1.2)
     top = up * up
     top = top + f.flat * (top * top - top)
-    across = u / (f.open_half + f.sides * np.maximum(part.v - f.temple_v, 0))
+    across = u / (f.open_half + f.sides * clamp(part.v - f.temple_v, 0.0))
     return (np.sqrt(across * across + top) - 1) * f.open_half * 0.8
 
 
-def light_hair(f, s, q, edge, gap, v):
+def light_hair(f, s, q, edge, gap, v, cosine):
     """Colour of hair: strands, the form of the cap under the light, and a band of gloss.
 
     Strands fall straight from the crown over a fringe; else they sweep along the opening.
     """
-    sweep = np.maximum(gap, 0) / (np.maximum(gap, 0) + np.maximum(-edge, 0) + 1.0)
+    outside = clamp(gap, 0.0)
+    sweep = outside / (outside + clamp(-edge, 0.0) + 1.0)
     flow = f.flat * s + (1 - f.flat) * (0.9 * sweep + 0.25 * s) + 0.02 * f.wave * np.sin(0.13 * v)
     strands = np.sin(23 * flow + 1.1 * q) + 0.8 * np.sin(41 * flow - 1.5 * q + 1) + 0.6 * np.sin(67 * flow)
-    nx = clamp(s, -0.97, 0.97) * np.sqrt(np.maximum(1 - q * q, 0.02))
-    nz = np.sqrt(np.maximum(1 - nx * nx - q * q, 0.02))
-    lit = np.maximum(light_on(f, nx, q, nz) + 0.25, 0) / 1.25
+    lit = clamp(cosine + 0.25, 0.0) / 1.25
     gloss = bump((q + 0.55 - 0.25 * f.light[1] + 0.05 * strands) / 0.16) * lit
     tone = (f.ambient + f.diffuse * lit) * (1 + 0.085 * strands)
     return toned(f.hair, tone) + toned(0.055 + 0.14 * f.hair, gloss)
@@ -96,11 +105,10 @@ def draw_hat(hair, f):
     """A knitted cap that grows from the crown down to the forehead."""
     if f.hatted <= 0:
         return
-    part, s, q, v = hair.part, hair.s, hair.q, hair.part.v
+    part, s, v = hair.part, hair.s, hair.part.v
     brim = f.brim_v + 5 * clamp(s, -1.2, 1.2) ** 2
     edge = np.maximum(hair.edge - 3 * f.hatted, v - brim)
-    nx = clamp(s, -0.97, 0.97) * np.sqrt(np.maximum(1 - q * q, 0.02))
-    lit = np.maximum(light_on(f, nx, q, np.sqrt(np.maximum(1 - nx * nx - q * q, 0.02))), 0)
+    lit = clamp(hair.cosine, 0.0)
     ribs = 0.06 * np.sin(38 * np.arcsin(clamp(s, -1, 1)))
     fold = 0.16 * ramp(v - brim, -15, -13) - 0.22 * bump((v - brim + 15.5) / 1.6)
     shade(part, 1 - 0.35 * inside(edge - 3, 7) * inside(hair.edge))

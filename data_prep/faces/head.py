@@ -3,7 +3,8 @@
 import numpy as np
 
 from data_prep.faces.canvas import (
-    GRID,
+    X,
+    Y,
     around,
     bump,
     clamp,
@@ -21,7 +22,7 @@ from data_prep.faces.canvas import (
 
 # How far light wraps around the skin, by channel: red scatters farthest under it.
 SKIN_WRAP = np.array([0.5, 0.36, 0.3], np.float32)[:, None, None]
-WALLS = (
+WALLS = palette(
     *((-3, 146, 84, 66), (-1.8, 176, 134, 92), (-0.8, 158, 150, 120), (0, 134, 146, 138)),
     *((0.8, 104, 140, 158), (1.8, 92, 112, 166), (3, 128, 96, 156)),
 )
@@ -30,7 +31,7 @@ PEARL = rgb255(236, 214, 150)
 
 def light_wall():
     """Brightness of the wall, float32 (218, 178): three soft lights, and darker corners."""
-    x, y = GRID[0] / 89, GRID[1] / 109
+    x, y = X / 89, Y / 109
     light = 1 - 0.16 * (x * x + 0.6 * y * y)
     for centre_x, centre_y, width in ((-0.75, -0.55, 0.2), (0.6, -0.8, 0.28), (0.85, 0.1, 0.16)):
         light += 0.14 * bump((x - centre_x) / width, (y - centre_y) / width)
@@ -42,9 +43,9 @@ WALL_LIGHT = light_wall()
 
 def draw_background(scene, f):
     """A wall lit from one side, with soft blurred lights in it."""
-    colour = palette(f.background_hue, WALLS) * (1 + 0.25 * f.background_lightness)
+    colour = WALLS(f.background_hue) * (1 + 0.25 * f.background_lightness)
     slope_x = 0.08 * f.background_gradient + 0.05 * f.light_side
-    light = WALL_LIGHT + scene.x * (slope_x / 89) - scene.y * (0.16 * f.background_gradient / 109)
+    light = WALL_LIGHT + X * (slope_x / 89) - Y * (0.16 * f.background_gradient / 109)
     np.multiply(colour[:, None, None], light, out=scene.rgb)
 
 
@@ -56,34 +57,37 @@ def light_on(f, nx, ny, nz):
 
 def light_skin(f, cosine):
     """Skin colour under the light, (3, h, w)."""
-    lit = np.maximum(cosine + SKIN_WRAP, 0.0) / (1.0 + SKIN_WRAP)
+    lit = clamp(cosine + SKIN_WRAP, 0.0) / (1.0 + SKIN_WRAP)
     return toned(f.skin, f.ambient + f.diffuse * lit)
 
 
 def draw_neck(scene, f):
     """The neck as a lit column, dark under the chin, with a fine chain where there is much jewellery."""
-    part = window(scene, f.shift_u * 0.5, 80, 50, 48)
-    half = f.neck_half + 0.007 * np.maximum(part.v + 8, 0) ** 2
+    part = window(scene, f.shift_u * 0.5, 80, f.neck_half + 12, 48)
+    side, v = np.abs(part.u), part.v
+    half = f.neck_half + 0.007 * clamp(v + 8, 0.0) ** 2
     nx = clamp(part.u / half, -0.98, 0.98)
-    colour = light_skin(f, light_on(f, nx, 0.1, np.sqrt(1 - nx * nx)))
-    chin_shadow = bump((part.v - (f.chin - 84)) / 13, (part.u + 8 * f.light[0]) / 34)
-    tendon = 0.05 * bump((np.abs(part.u) - 8 + 0.1 * part.v) / 2.5)
+    nz = np.sqrt(1 - nx * nx)
+    colour = light_skin(f, light_on(f, nx, 0.1, nz))
+    chin_shadow = bump((v - (f.chin - 84)) / 13, (part.u + 8 * f.light[0]) / 34)
+    tendon = 0.05 * bump((side - 8 + 0.1 * v) / 2.5)
     colour *= 0.94 - 0.5 * chin_shadow - tendon
-    paint(part, inside(np.abs(part.u) - half), colour)
-    chain = inside(np.abs(part.v - 2 - 10 * np.sqrt(1 - nx * nx)) - 0.7) * inside(np.abs(part.u) - half)
-    paint(part, chain * f.chained, PEARL * f.exposure)
+    column = inside(side - half)
+    paint(part, column, colour)
+    if f.chained:
+        paint(part, inside(np.abs(v - 2 - 10 * nz) - 0.7) * column * f.chained, PEARL * f.exposure)
 
 
 def draw_clothes(scene, f):
     """Shoulders under a garment with collar; a closed collar gets a tie."""
-    part = cut(scene, np.s_[158:, :])
-    x, y = part.x - 0.4 * f.shift_u, part.y
+    rows = slice(int(169 - 3 * f.shoulders), None)
+    part = cut(scene, rows, slice(None))
+    x, y = X - 0.4 * f.shift_u, Y[rows]
     out = np.abs(x)
-    shoulder = 68 - 3 * f.shoulders - 9 * bump(out / 28) + 0.003 * np.maximum(out - 24, 0) ** 2
+    shoulder = 68 - 3 * f.shoulders - 9 * bump(out / 28) + 0.003 * clamp(out - 24, 0.0) ** 2
     neckline = 96 - 11 * f.collar - (0.85 - 0.2 * f.collar) * out
     colour = light_cloth(f, x, y - shoulder)
-    edge = np.maximum(shoulder - y, neckline - y)
-    paint(part, inside(edge), colour)
+    paint(part, inside(np.maximum(shoulder, neckline) - y), colour)
     draw_collar(part, f, x, y - neckline, inside(shoulder - y))
 
 
@@ -91,7 +95,7 @@ def light_cloth(f, x, depth):
     """Cloth colour with folds that run down from the shoulders."""
     nx = clamp(x / 110, -1, 1)
     folds = 0.05 * np.sin(0.16 * x + 0.03 * depth) * np.sin(0.05 * x - 0.09 * depth)
-    lit = np.maximum(light_on(f, nx, -0.35, 0.8), 0.0)
+    lit = clamp(light_on(f, nx, -0.35, 0.8), 0.0)
     return toned(f.cloth, f.ambient + f.diffuse * lit + folds + 0.1 * bump(depth / 7))
 
 
@@ -100,19 +104,19 @@ def draw_collar(part, f, x, below, garment):
     lapel = inside(np.abs(below - 5) - 5) * garment
     paint(part, 0.85 * lapel, f.cloth * 1.3 + 0.04)
     shade(part, 1 - 0.25 * bump((below - 11) / 1.5) * garment)
-    half = 4 + 0.1 * np.maximum(below, 0)
-    tie = inside(np.abs(x) - half) * inside(-below) * f.tied
-    paint(part, tie, f.hat_colour * 0.8)
+    if f.tied:
+        tie = inside(np.abs(x) - (4 + 0.1 * clamp(below, 0.0))) * inside(-below) * f.tied
+        paint(part, tie, f.hat_colour * 0.8)
 
 
 def draw_ears(scene, f):
     """Both ears."""
     for side in (-1, 1):
-        part = window(scene, f.shift_u + side * (f.head_half + 0.5), 8 + f.shift_v, 10, 24)
+        part = window(scene, f.shift_u + side * (f.head_half + 0.5), 8 + f.shift_v, 6, 12)
         u, v = part.u + side * 0.12 * part.v, part.v
-        shell = ellipse(u, v, 5.6, 12)
         hollow = 0.93 - 0.28 * bump((u + side * 0.5) / 2.2, (v + 1) / 6)
-        paint(part, inside(shell), light_skin(f, light_on(f, side * 0.35, 0.0, 0.8)) * hollow)
+        skin = light_skin(f, light_on(f, side * 0.35, 0.0, 0.8))
+        paint(part, inside(ellipse(u, v, 5.6, 12)), skin * hollow)
 
 
 def draw_earrings(scene, f):
@@ -129,7 +133,7 @@ def draw_earrings(scene, f):
 def outline(f, part):
     """Coordinates (a, b) of the head: a² + b² is 1 on its outline; b < 0 above its middle."""
     below = part.v - f.middle
-    low, high = np.maximum(below, 0) / (f.chin - f.middle), np.minimum(below, 0) / (f.middle - f.crown)
+    low, high = clamp(below, 0.0) / (f.chin - f.middle), clamp(below, high=0.0) / (f.middle - f.crown)
     half = f.head_half * (1 + f.jaw * low * low + f.cheek_half * bump((low - 0.45) / 0.22))
     return (part.u - f.shift_u) / half, low + high
 
@@ -155,13 +159,13 @@ def draw_head(scene, f):
     part = around(scene, f.shift_u, (f.crown + f.chin) / 2, f.head_half + 1, (f.chin - f.crown) / 2)
     a, b = outline(f, part)
     radius2 = a * a + b * b
-    height = 44 * np.sqrt(np.maximum(1 - 0.93 * radius2, 0.004)) + relieve(f, part.u, part.v)
+    height = 44 * np.sqrt(clamp(1 - 0.93 * radius2, 0.004)) + relieve(f, part.u, part.v)
     slope_v, slope_u = np.gradient(height)
     nz = 1 / np.sqrt(1 + slope_u * slope_u + slope_v * slope_v)
     cosine = light_on(f, -slope_u * nz, -slope_v * nz, nz)
     colour = light_skin(f, cosine)
     flush_skin(f, part, colour)
-    shine = np.maximum(cosine - 0.1 * f.light[1], 0)
+    shine = clamp(cosine - 0.1 * f.light[1], 0.0)
     colour *= 1 + 0.012 * part.grain
     colour += 0.11 * f.diffuse * shine**16
     paint(part, inside((np.sqrt(radius2) - 1) * f.head_half), colour)
@@ -172,7 +176,7 @@ def flush_skin(f, part, colour):
     u, v = part.u, part.v
     side = np.abs(u)
     red = f.blushing * bump((side - 25) / 10, (v - 25) / 8) + 0.1 * bump(u / 7, (v - f.nose_v) / 6)
-    colour *= 1 - red * np.array([0.0, 0.3, 0.24], np.float32)[:, None, None]
+    colour[1:] *= 1 - red * np.array([0.3, 0.24], np.float32)[:, None, None]
     dark = 0.16 * bump((side - f.eye_u + 3) / 9, (v + 1) / 6)
     shadow_u = (u - f.turn + 7 * f.light[0]) / (7 * f.nose_wide)
     dark += 0.18 * bump(shadow_u, (v - f.nose_v - 6) / 3)

@@ -6,14 +6,18 @@ from data_prep.faces.canvas import grow, mix, palette, rgb255
 from data_prep.faces.factors import name_factors
 
 # Palettes: (factor, red, green, blue), interpolated in between.
-SKIN = ((-3, 84, 54, 40), (-1.5, 146, 98, 72), (0, 212, 160, 128), (1.2, 234, 188, 160), (3, 246, 212, 192))
-HAIR = (
+SKIN = palette(
+    (-3, 84, 54, 40), (-1.5, 146, 98, 72), (0, 212, 160, 128), (1.2, 234, 188, 160), (3, 246, 212, 192)
+)
+HAIR = palette(
     *((-3, 18, 15, 15), (-1, 38, 27, 22), (0, 88, 58, 38)),
     *((0.8, 138, 98, 60), (1.6, 196, 152, 92), (3, 238, 212, 156)),
 )
-IRIS = ((-3, 44, 24, 14), (-0.5, 104, 64, 34), (0.5, 116, 118, 66), (1.2, 92, 134, 124), (3, 84, 136, 196))
-FRAMES = ((-3, 24, 22, 24), (1, 40, 30, 28), (3, 96, 52, 34))
-CLOTHS = (
+IRIS = palette(
+    (-3, 44, 24, 14), (-0.5, 104, 64, 34), (0.5, 116, 118, 66), (1.2, 92, 134, 124), (3, 84, 136, 196)
+)
+FRAMES = palette((-3, 24, 22, 24), (1, 40, 30, 28), (3, 96, 52, 34))
+CLOTHS = palette(
     *((-3, 150, 52, 58), (-1.6, 164, 84, 62), (-0.7, 150, 122, 84), (0, 104, 112, 100)),
     *((0.7, 62, 106, 116), (1.6, 58, 80, 134), (3, 100, 62, 120)),
 )
@@ -29,18 +33,14 @@ def look_of(factors):
     factors: float (len(FACTORS),), each standardised. Most lengths are linear in their factors, so that
     normal factors give normal lengths; what appears only above a threshold grows from nothing there.
     """
-    f = name_factors(np.asarray(factors))
-    vars(f).update({name: float(value) for name, value in vars(f).items()})  # floats keep float32 arithmetic
-    for settle in (
-        settle_pose,
-        settle_light,
-        settle_head,
-        settle_eyes,
-        settle_mouth,
-        settle_hair,
-        settle_extras,
-    ):
-        settle(f)
+    f = name_factors(factors.tolist())  # floats keep float32 arithmetic
+    settle_pose(f)
+    settle_light(f)
+    settle_head(f)
+    settle_eyes(f)
+    settle_mouth(f)
+    settle_hair(f)
+    settle_extras(f)
     return f
 
 
@@ -70,7 +70,7 @@ def settle_head(f):
     f.nose_v = 24 + 1.3 * f.nose_length - 1.2 * f.pitch
     f.nose_wide = 1 + 0.12 * f.nose_width
     warmth = WARM**f.skin_warmth
-    f.skin = (palette(f.skin_tone, SKIN) * warmth).clip(0, 1).astype(np.float32)
+    f.skin = (SKIN(f.skin_tone) * warmth).clip(0, 1).astype(np.float32)
     f.blushing = 0.28 + 0.2 * f.blush
     f.lined = grow(f.age, -2.0, 2.6)
     f.neck_half = 22.5 + 1.9 * f.neck_width
@@ -82,7 +82,7 @@ def settle_eyes(f):
     f.eye_u = 20 + 1.0 * f.eye_distance
     f.eye_scale = 1 + 0.07 * f.eye_size
     f.lid_height = (4.8 + 0.75 * f.eye_opening) * f.eye_scale
-    f.iris = palette(f.iris_colour, IRIS)
+    f.iris = IRIS(f.iris_colour)
     f.made_up = grow(f.lip_colour, 0, 2.5)
     f.brow_v = -14.5 - 1.2 * f.brow_height - 0.5 * f.eye_opening
     f.brow_slope = 0.9 * f.brow_angle
@@ -109,7 +109,7 @@ def settle_hair(f):
     """Hair: its colours, the cap around the skull, the gap for the face, its end."""
     f.hatted = grow(f.hat, 0.7, 1.1)
     red = 0.75 * grow(f.hair_redness, 0.3, 2.6)
-    ash = mix(palette(f.hair_lightness, HAIR), AUBURN * (0.8 + 0.14 * f.hair_lightness), red)
+    ash = mix(HAIR(f.hair_lightness), AUBURN * (0.8 + 0.14 * f.hair_lightness), red)
     f.hair = mix(ash, GREY * (1 + 0.06 * f.hair_lightness), 0.85 * grow(f.age, 0.7, 2.4))
     f.brow_colour = mix(f.hair * 0.62, f.skin * 0.4, 0.3)
     f.beard_colour = mix(f.hair * 0.72, f.skin * 0.3, 0.25)
@@ -135,10 +135,10 @@ def settle_extras(f):
     f.rim = 3.4 * grow(f.glasses, 0.7, 2.6) + 0.9 * grow(f.glasses, 0.7, 1.0)
     f.tint = 0.12 * grow(f.glasses, 0.7, 1.2) + 0.7 * grow(f.glasses, 1.5, 2.6)
     f.worn = grow(f.rim, 0, 1)
-    f.frame_colour = palette(f.hair_redness, FRAMES)
+    f.frame_colour = FRAMES(f.hair_redness)
     f.brim_v = f.crown - 16 + 48 * f.hatted + 3 * (f.hat - 1)
-    f.cloth = palette(f.clothes_hue, CLOTHS) * (1 + 0.26 * f.clothes_lightness)
-    f.hat_colour = palette(-f.clothes_hue, CLOTHS) * (1.1 + 0.1 * f.clothes_lightness)
+    f.cloth = CLOTHS(f.clothes_hue) * (1 + 0.26 * f.clothes_lightness)
+    f.hat_colour = CLOTHS(-f.clothes_hue) * (1.1 + 0.1 * f.clothes_lightness)
     f.tied = grow(f.collar, 1.0, 1.5)
     f.chained = grow(f.jewellery, 1.0, 1.6)
     f.pearl = 2.9 * grow(f.jewellery, 0.2, 2.2)
