@@ -82,7 +82,7 @@ def keep(run, folder, fresh):
 
 
 def write_float16(model, path):
-    """Save a model's weights as Keras does, but rounded to float16 and packed; Keras loads them as usual."""
+    """Save a model's weights as Keras does, but kernels in float16 and packed; Keras loads them as usual."""
     packed = {"shuffle": True, "compression": "gzip", "compression_opts": 9}
     with TemporaryDirectory() as folder:
         model.save_weights(whole := f"{folder}/whole.weights.h5")
@@ -92,7 +92,7 @@ def write_float16(model, path):
                 if isinstance(item, h5py.Group):
                     rounded.require_group(name).attrs.update(item.attrs)
                 else:
-                    kind = np.float16 if item.dtype == np.float32 else item.dtype
+                    kind = np.float16 if item.ndim > 1 else item.dtype  # biases and variances stay exact
                     rounded.create_dataset(name, data=item[()].astype(kind), **(packed if item.shape else {}))
 
             rounded.attrs.update(exact.attrs)
