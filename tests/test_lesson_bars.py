@@ -13,7 +13,8 @@ from tools import build_notebooks, lesson_bars
 from tools.generated_cells import SETUP_NOTEBOOK
 
 NOTEBOOKS = [*build_notebooks.list_notebooks(), project_root() / SETUP_NOTEBOOK]
-REWRITTEN = {"04_densities_and_radius"}  # names, without .ipynb, of the notebooks that meet all bars
+# Names, without .ipynb, of the notebooks that meet all bars.
+REWRITTEN = {"01_train_autoencoder", "04_densities_and_radius"}
 TERMS = ["explained variance", "Gaussian", "whitening", "density", "PCA"]
 
 
