@@ -88,7 +88,7 @@ def test_it_has_the_anatomy_of_the_series(saved):
         assert words in text
     *lesson, books = code_cells(saved)
     assert books.metadata["jupyter"]["source_hidden"]
-    assert not re.search(r"\brun\.|\bdel ", "\n".join(cell.source for cell in lesson))
+    assert not re.search(r"\brun\.record|\bdel \w+$", "\n".join(cell.source for cell in lesson))
     assert max(len(cell.source.splitlines()) for cell in lesson[1:]) <= LONGEST_CELL_LINES
 
 
