@@ -21,7 +21,6 @@ from helpers.monitor.watch import Sample
 from helpers.sampling.samplers import SAMPLERS
 
 RNG = np.random.default_rng(0)
-LOG = [{"epoch": n, "total_loss": 100 / n, "val_total_loss": 110 / n} for n in range(1, 6)]
 
 
 pytestmark = pytest.mark.usefixtures("close_figures")
@@ -30,7 +29,6 @@ pytestmark = pytest.mark.usefixtures("close_figures")
 def draw(name):
     radii = {"autoencoder": RNG.normal(16, 2, 500), "surrogate": RNG.normal(16, 1, 500)}
     return {
-        "loss": lambda: curves_module.plot_loss(LOG, "title"),
         "radii": lambda: curves_module.plot_radii(radii, 0.5, "title", posts_peak=16.75),
         "errors": lambda: curves_module.plot_errors(
             {"held out": RNG.random(50) + 0.1, "N(0, 1)": RNG.random(50) + 1}, 1.0, "title", "relative error"
@@ -41,7 +39,7 @@ def draw(name):
     }[name]()
 
 
-@pytest.mark.parametrize("name", ["loss", "radii", "errors", "curves"])
+@pytest.mark.parametrize("name", ["radii", "errors", "curves"])
 def test_every_plot_names_its_axes_and_lines(name):
     axis = draw(name).axes[0]
     assert axis.get_title() == "title"
@@ -93,9 +91,12 @@ def test_labels_that_name_a_quantity_have_its_colour():
 
 
 def test_a_quantity_keeps_its_colour():
+    figures = (
+        curves_module.plot_curves({"held out": ([1, 2], [3, 4])}, "title", "epoch", "loss"),
+        draw("errors"),
+    )
     loss, errors = (
-        {line.get_label(): line.get_color() for line in draw(name).axes[0].lines}
-        for name in ("loss", "errors")
+        {line.get_label(): line.get_color() for line in figure.axes[0].lines} for figure in figures
     )
     assert to_rgba(loss["held out"]) == to_rgba(errors["held out"]) == to_rgba(style.COLOURS["held out"])
 

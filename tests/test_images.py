@@ -44,12 +44,11 @@ def test_the_order_depends_on_seed_and_epoch_alone(packed):
     assert not np.array_equal(first.order, again.order)
 
 
-def test_flip_mirrors_some_images_and_leaves_the_others(packed):
-    plain, flipped = batches(packed)[0][0], batches(packed, flip=True, seed=1)[0][0]
-    same = [np.array_equal(a, b) for a, b in zip(plain, flipped, strict=True)]
-    mirrored = [np.array_equal(a[:, ::-1], b) for a, b in zip(plain, flipped, strict=True)]
-    assert all(s or m for s, m in zip(same, mirrored, strict=True))
-    assert 0 < sum(mirrored) < len(mirrored)
+def test_a_limit_takes_the_first_images_of_a_split_and_none_beyond_its_end(packed):
+    some, everything = batches(packed, limit=5), batches(packed, limit=500)
+    assert np.array_equal(some.rows, images.rows_of_split(packed, "train")[:5])
+    assert (some.limit, len(some[0][0])) == (5, 5)
+    assert (everything.limit, len(everything.rows)) == (None, 48)
 
 
 def test_no_mapping_of_the_file_stays_open(packed):

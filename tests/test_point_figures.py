@@ -20,16 +20,16 @@ def cloud(n=400, spreads=(1, 1, 1, 5)):
 
 def test_all_densities_stand_in_one_panel_per_cloud_on_the_same_axes():
     panels = {label: marginals.number_densities(cloud(), 0.25) for label in ("autoencoder", "surrogate")}
-    figure = clouds_module.plot_densities(panels, 0.25, "title", highlighted=[3])
+    figure = clouds_module.plot_densities(panels, 0.25, "title")
     assert figure.get_suptitle() == "title"
     assert [axis.get_title() for axis in figure.axes] == list(panels)
     assert len({(axis.get_xlim(), axis.get_ylim()) for axis in figure.axes}) == 1
     assert all("component" in axis.get_xlabel() for axis in figure.axes)
     first, second = figure.axes
     assert {line.get_color() for line in second.lines} == {COLOURS["surrogate"]}
-    assert [line.get_color() for line in first.lines] == [COLOURS["autoencoder"]] * 4 + ["black"]
+    assert [line.get_color() for line in first.lines] == [COLOURS["autoencoder"]] * 4
     centres, counts = panels["autoencoder"]
-    assert np.array_equal(first.lines[-1].get_xydata(), np.column_stack([centres, counts[:, 3]]))
+    assert np.array_equal(first.lines[3].get_xydata(), np.column_stack([centres, counts[:, 3]]))
 
 
 def test_the_axis_of_densities_ends_where_all_curves_have_ended():
@@ -56,18 +56,6 @@ def test_component_fits_show_what_was_counted_and_the_gaussian_through_it():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["counted", "Gaussian fit"]
     assert figure.get_supxlabel()
     assert "0.25" in figure.get_supylabel()
-
-
-def test_clouds_keep_their_colours_and_differ_in_marks():
-    clouds = {
-        label: cloud(n, (1, 1)).T for label, n in (("surrogate", 256), ("autoencoder", 256), ("post", 12))
-    }
-    axis = clouds_module.plot_clouds(clouds, "title", "centre", "width").axes[0]
-    assert [line.get_color() for line in axis.lines] == [COLOURS[label] for label in clouds]
-    assert len({line.get_marker() for line in axis.lines}) == 3
-    assert axis.lines[2].get_markersize() > axis.lines[0].get_markersize()
-    assert (axis.get_title(), axis.get_xlabel(), axis.get_ylabel()) == ("title", "centre", "width")
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == list(clouds)
 
 
 def test_windows_show_equally_many_points_of_every_cloud_in_a_column():

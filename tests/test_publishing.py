@@ -27,7 +27,7 @@ def train(packed, folder, mydrive, epochs):
     training.choose_precision("float32")
     keras.utils.set_random_seed(7)
     autoencoder = networks.Autoencoder(z_dim=8, filters=(4, 6, 8, 8))
-    batches = images.ImageBatches(packed, "train", 8, shuffle=True, flip=True, seed=7)
+    batches = images.ImageBatches(packed, "train", 8, shuffle=True, seed=7)
     valid = images.ImageBatches(packed, "valid", 6)
     publish = results.background_publisher(folder)
     return training.fit(autoencoder, batches, valid, epochs, folder, 0.01, publish)

@@ -21,7 +21,7 @@ training.choose_precision(precision)
 keras.Model._resolve_auto_jit_compile = lambda self: precision == "mixed_float16"  # as on a GPU
 keras.utils.set_random_seed(7)
 autoencoder = networks.Autoencoder(z_dim=8, filters=(4, 6, 8, 8))
-train = images.ImageBatches(packed, "train", 2, shuffle=True, flip=True, seed=7)
+train = images.ImageBatches(packed, "train", 2, shuffle=True, seed=7)
 training.fit(autoencoder, train, images.ImageBatches(packed, "valid", 6), 12, folder, 0.01)
 """
 EPOCHS = 12

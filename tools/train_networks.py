@@ -19,7 +19,7 @@ from helpers.models import encoding, images, training
 from helpers.models.networks import AttributeClassifier, VariationalAutoencoder
 from helpers.scores import explained_variance_share
 
-EPOCHS = {"autoencoder": 9, "tiny-KL VAE": 9, "fact-5 VAE": 9, "classifier": 4}
+EPOCHS = {"autoencoder": 9, "classifier": 4}
 SHARE = 0.95  # of a cloud's variance that the directions counted hold
 DRAWN = "synthetic_faces.json"  # what settles the faces, beside their archive
 SHOWN = {  # in the table of README.md, from the card of each network

@@ -2,7 +2,6 @@
 
 from helpers.figures.clouds import (
     plot_attribute_maps,
-    plot_clouds,
     plot_component_fits,
     plot_densities,
     plot_maps,
@@ -17,7 +16,6 @@ from helpers.figures.curves import (
     plot_distributions,
     plot_errors,
     plot_hourglass,
-    plot_loss,
     plot_memory,
     plot_parameters,
     plot_radii,

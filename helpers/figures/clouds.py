@@ -1,11 +1,9 @@
 """Pictures of point clouds: densities, planes, embeddings."""
 
-from itertools import cycle
-
 import matplotlib.pyplot as plt
 import numpy as np
 
-from helpers.figures.style import HIGHLIGHT, MARKERS, SMALL_DPI, colour_of, dot_area, make_axis, make_panels
+from helpers.figures.style import HIGHLIGHT, SMALL_DPI, colour_of, dot_area, make_axis, make_panels
 from helpers.latent.fits import gaussian
 from helpers.latent.neighbours import window
 
@@ -13,19 +11,17 @@ SHOWN_SHARE = 0.005  # of the highest count: where all curves of a picture stay 
 RELATED_POINTS = 1500  # at most, in each panel of `plot_relations`
 
 
-def plot_densities(panels, width, title, highlighted=()):
+def plot_densities(panels, width, title):
     """Number densities of all components, one panel per entry of `panels`: label -> (centres, counts).
 
     centres (b,) and counts (b, d) are those of `latent.number_densities`; each of the d lines is one
-    component. The components `highlighted` (indices) of the first panel are drawn in black. Source: CII-021.
+    component. Source: CII-021.
     """
     style = {"grid": True, "sharex": True, "sharey": True}
     figure, axes = make_panels(title, len(panels), len(panels), (3.7, 3.8), (0, 0), **style)
     for axis, (label, (centres, counts)) in zip(axes[0], panels.items(), strict=True):
         axis.plot(centres, counts, color=colour_of(label), lw=0.6, alpha=0.5)
         axis.set(title=label, xlabel="value of the component")
-    first_centres, first_counts = next(iter(panels.values()))
-    axes[0, 0].plot(first_centres, first_counts[:, list(highlighted)], color=HIGHLIGHT, lw=0.9)
     axes[0, 0].set(ylabel=f"z-points per interval of {width}", xlim=_common_range(panels.values()))
     return figure
 
@@ -53,19 +49,6 @@ def plot_component_fits(label, centres, counts, fits, components, width, title):
     figure.supxlabel("value of the component", fontsize=10)
     figure.supylabel(f"z-points per interval of {width}", fontsize=10)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower right", ncols=2)
-    return figure
-
-
-def plot_clouds(clouds, title, xlabel, ylabel, **scales):
-    """Points of several clouds in one plane: `clouds` maps a label to (x, y).
-
-    Later clouds lie on top, and those of few points have larger marks. `scales`: matplotlib's axis settings.
-    """
-    figure, axis = make_axis(title, xlabel, ylabel, (7, 4.4), **scales)
-    for marker, (label, (x, y)) in zip(cycle(MARKERS), clouds.items(), strict=False):
-        size = 3.5 if len(x) > 50 else 7
-        axis.plot(x, y, marker, ls="", color=colour_of(label), markersize=size, label=label)
-    axis.legend()
     return figure
 
 

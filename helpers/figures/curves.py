@@ -45,13 +45,6 @@ def _draw_references(references, draw):
         draw(value, color=colour_of(name, HIGHLIGHT), linestyle=style, label=name)
 
 
-def plot_loss(log, title):
-    """Training and held-out loss of `log` (rows of `training.fit`) against the epoch."""
-    epochs, keys = [row["epoch"] for row in log], {"train": "total_loss", "held out": "val_total_loss"}
-    curves = {label: (epochs, [row[key] for row in log]) for label, key in keys.items()}
-    return plot_curves(curves, title, "epoch", "total loss (nats per image)")
-
-
 def plot_radii(radii_by_label, width, title, posts_peak=None):
     """Number density of radii in intervals of `width`: `radii_by_label` maps a label to radii (n,).
 

@@ -56,10 +56,8 @@ def _keep(targets, encoder, batches, finish, **settings):
         identity["splits"] = images_identity(batches.folder, SPLIT_CODES)
 
     def make():
-        if batches.shuffle or batches.flip:
-            raise ValueError(
-                "encode needs batches without shuffle and flip: z-points keep the images' order."
-            )
+        if batches.shuffle:
+            raise ValueError("encode needs batches without shuffle: z-points keep the images' order.")
         copy = float32_copy(encoder)
         for images, *_ in batches:
             yield finish(copy.predict_on_batch(images))

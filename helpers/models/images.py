@@ -85,19 +85,17 @@ class ImageBatches(keras.utils.PyDataset):
     """Batches of one split: float32 images in [0, 1], (batch, height, width, 3), read when asked for.
 
     Shuffled, the order of an epoch depends on `seed` and `epoch` alone; setting `epoch` therefore
-    puts a resumed training exactly where it left off. `flip` mirrors a random half of the images.
+    puts a resumed training exactly where it left off.
     With `attributes`, each batch brings its images' attributes (batch, 40), int8 0/1, as labels. `limit`:
     only the first so many images of the split.
     `for images, *labels in batches` goes once through this epoch's batches, in their order.
     Source: posts COL-013, COL-019, COL-023 (slices handed out by a generator).
     """
 
-    def __init__(
-        self, folder, split, batch_size, shuffle=False, flip=False, attributes=False, seed=0, limit=None
-    ):
+    def __init__(self, folder, split, batch_size, shuffle=False, attributes=False, seed=0, limit=None):
         super().__init__(workers=1)
         self.folder, self.split, self.batch_size = Path(folder), split, batch_size
-        self.shuffle, self.flip, self.seed = shuffle, flip, seed
+        self.shuffle, self.seed = shuffle, seed
         for name in PACKED:
             if name == IMAGES or (self.folder / name).exists():
                 _check(folder, name)
@@ -107,11 +105,10 @@ class ImageBatches(keras.utils.PyDataset):
         self.set_epoch(0)
 
     def set_epoch(self, epoch):
-        """Take the order and the mirrored images of this epoch (counted from 0)."""
+        """Take the order of this epoch (counted from 0)."""
         self.epoch = epoch
         rng = np.random.default_rng((self.seed, epoch))
         self.order = rng.permutation(self.rows) if self.shuffle else self.rows
-        self.mirrored = rng.random(len(self.rows)) < 0.5 if self.flip else np.zeros(len(self.rows), bool)
 
     def on_epoch_end(self):
         """Move on to the next epoch's order; Keras calls this after each pass."""
@@ -128,6 +125,4 @@ class ImageBatches(keras.utils.PyDataset):
     def __getitem__(self, index):
         batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
         images = _read_images(self.folder, self.order[batch])
-        mirrored = self.mirrored[batch]
-        images[mirrored] = images[mirrored, :, ::-1]
         return (images,) if self.attributes is None else (images, self.attributes[self.order[batch]])

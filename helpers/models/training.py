@@ -105,7 +105,6 @@ def _settings(model, train, learning_rate):
         "learning_rate": learning_rate,
         "batch_size": train.batch_size,
         "split": train.split,
-        "flip": train.flip,
         "seed": train.seed,
         "images": images_identity(train.folder),
         "splits": images_identity(train.folder, SPLIT_CODES),
@@ -124,9 +123,9 @@ def _is_same(kept, settings):
     same, as hours of training hang on it; unknown labels are not: a classifier is trained anew in minutes.
     """
     options = {**MODELS[settings["model"]].DEFAULTS, **kept["options"]}
-    kept = {"splits": settings["splits"], **kept, "options": options}
+    kept = {"splits": settings["splits"], "flip": False, **kept, "options": options}
     kept.pop("precision", None)
-    return settings == json.loads(json.dumps(kept))
+    return {**settings, "flip": False} == json.loads(json.dumps(kept))  # former versions could mirror images
 
 
 def _restore(model, folder, settings, epochs, report):
