@@ -267,9 +267,9 @@ class EpochKeeper(keras.callbacks.Callback):
             "images_per_second": round(self.images_per_epoch / self.seconds, 1),
             "peak_rss_gigabytes": round(readings.memory().process_peak / readings.GIGABYTE, 3),
         }
-        losses = "".join(f"{name} {row[name]:.4f}  " for name in ("reco_loss", "kl_loss") if name in row)
+        kl_loss = f"kl_loss {row['kl_loss']:.4f}  " if "kl_loss" in row else ""
         self.report.line(
-            f"{self._epoch()}  total_loss {row['total_loss']:8.2f}  {losses}"
+            f"{self._epoch()}  total_loss {row['total_loss']:8.2f}  {kl_loss}"
             f"held out {row['val_total_loss']:8.2f}  "
             f"{row['images_per_second']:6.0f} images/s  peak RAM {row['peak_rss_gigabytes']:.2f} GB"
         )
