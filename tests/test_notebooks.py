@@ -70,7 +70,7 @@ FIGURES = {
     "02_vae_extra_dense_layer": 4,
     "03_tiny_kl_vae": 7,
     "04_densities_and_radius": 10,
-    "05_clusters_and_tsne": 7,
+    "05_clusters_and_tsne": 8,
     "06_pca_and_planes": 14,
     "07_gaussians_and_ellipses": 21,
     "08_generate_faces": 14,
@@ -226,7 +226,7 @@ def test_notebook_05_measures_its_rows_and_keeps_its_maps(smoke_results):
     assert values["CII-050"] == values["XIII-075"] == 128  # all training points there are
     assert values["XIII-032"] < 0.3
     maps = sorted((smoke_results / "tsne").glob("*.npy"))
-    assert len(maps) == len(list((smoke_results / "tsne").glob("*.json"))) == 35
+    assert len(maps) == len(list((smoke_results / "tsne").glob("*.json"))) == 29
     assert not [path for path in maps if path.name.startswith(".")]
 
 
@@ -330,7 +330,8 @@ def test_solutions_of_exercises_run(path, tmp_path, faces_archive):
     for room in ("helpers", "data_prep"):
         (tmp_path / room).symlink_to(project_root() / room)
     results = f"import os; os.environ['LATENT_FACES_RESULTS'] = {str(tmp_path / 'results')!r}"
-    parameters = {"PROFILE": "smoke", "DATA": str(faces_archive)}
+    too_few = path.stem.startswith("05")  # needs 91 images to train on
+    parameters = {"PROFILE": "smoke", "DATA": None if too_few else str(faces_archive)}
     execute_notebook(copy, parameters, tmp_path / path.name, results)
 
 
