@@ -14,7 +14,7 @@ from tools.generated_cells import SETUP_NOTEBOOK
 
 NOTEBOOKS = [*build_notebooks.list_notebooks(), project_root() / SETUP_NOTEBOOK]
 # Names, without .ipynb, of the notebooks that meet all bars.
-REWRITTEN = {"01_train_autoencoder", "04_densities_and_radius", "colab_setup"}
+REWRITTEN = {"01_train_autoencoder", "04_densities_and_radius", "05_clusters_and_tsne", "colab_setup"}
 TERMS = ["explained variance", "Gaussian", "whitening", "density", "PCA"]
 
 

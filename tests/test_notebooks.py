@@ -70,7 +70,7 @@ FIGURES = {
     "02_vae_extra_dense_layer": 4,
     "03_tiny_kl_vae": 7,
     "04_densities_and_radius": 10,
-    "05_clusters_and_tsne": 8,
+    "05_clusters_and_tsne": 9,
     "06_pca_and_planes": 14,
     "07_gaussians_and_ellipses": 21,
     "08_generate_faces": 14,
