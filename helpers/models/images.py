@@ -85,9 +85,8 @@ class ImageBatches(keras.utils.PyDataset):
     """Batches of one split: float32 images in [0, 1], (batch, height, width, 3), read when asked for.
 
     Shuffled, the order of an epoch depends on `seed` and `epoch` alone; setting `epoch` therefore
-    puts a resumed training exactly where it left off.
-    With `attributes`, each batch brings its images' attributes (batch, 40), int8 0/1, as labels. `limit`:
-    only the first so many images of the split.
+    puts a resumed training exactly where it left off. `limit`: only the first so many images of the split.
+    With `attributes`, each batch brings its images' attributes (batch, 40), int8 0/1, as labels.
     `for images, *labels in batches` goes once through this epoch's batches, in their order.
     Source: posts COL-013, COL-019, COL-023 (slices handed out by a generator).
     """
